@@ -1,0 +1,364 @@
+"""The only place that fetches a URL from outside. `docs/decisions/0003-downloads.md` says why it is done this way."""
+
+import hashlib
+import http.client
+import ipaddress
+import re
+import socket
+import tempfile
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from http.cookiejar import DefaultCookiePolicy
+from types import TracebackType
+from typing import Any, BinaryIO, Self, cast
+from urllib.parse import urljoin, urlsplit
+
+import requests
+import urllib3
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+
+from app.domain.container import NotMedia, inspect
+from app.domain.errors import FetchFailed, FetchForbidden, Interrupted, LinkDead, ReelkeepError
+from app.domain.ports import Download
+from app.domain.urls import without_query
+
+#: bytes asked for at once
+CHUNK = 256 * 1024
+MOST_REDIRECTS = 3
+#: addresses of a name that are tried; each may cost a connect time-out
+MOST_ADDRESSES = 3
+#: seconds between two looks at a transfer under way: how late a stop or the deadline may be noticed
+LOOK_EVERY = 0.1
+#: a few delivery networks turn away what names no browser at all
+USER_AGENT = "Mozilla/5.0 (compatible; Reelkeep)"
+GONE = (403, 404, 410)
+
+_HOST = re.compile(r"[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*", re.ASCII)
+#: how browsers and libc write addresses without being asked to: 127.1, 2130706433, 0x7f.1
+_NUMBER = re.compile(r"([0-9]+|0x[0-9a-f]*)", re.ASCII)
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")  # RFC 6052
+
+
+@dataclass(frozen=True)
+class DownloadPolicy:
+    """What may be fetched, and how patiently."""
+
+    #: hosts in lower case: a name matches itself; `*.name` matches what ends in `.name` at any depth, not `name`
+    hosts: tuple[str, ...]
+    #: also http, any port, addresses in place of names, and private addresses; the hosts still apply
+    insecure: bool
+    #: a larger file is refused
+    max_bytes: int
+    #: seconds for one fetch, redirects and all
+    deadline: float
+    #: bytes per second, over any `rate_window`; less is too slow
+    min_rate: float
+    #: seconds to reach one address
+    connect_timeout: float = 5
+    #: seconds without a byte
+    read_timeout: float = 30
+    #: folder of the temporary files; None: the system's
+    temp_dir: str | None = None
+    #: seconds over which the rate is taken; the first window is grace
+    rate_window: float = 10
+
+
+class Downloader:
+    """Fetches files under a policy. May be used from many threads: no fetch shares anything with another."""
+
+    def __init__(self, policy: DownloadPolicy, stop: threading.Event) -> None:
+        self._policy = policy
+        self._stop = stop
+
+    @contextmanager
+    def fetch(self, url: str, *, picture: bool = False) -> Iterator[Download]:
+        """Fetch a URL whole to a temporary file and check it: see `app.domain.ports.Fetcher`."""
+        judge_url(url, self._policy)
+        with _temporary_file(self._policy.temp_dir) as file:
+            try:
+                with _Watch(self._policy, self._stop) as watch:
+                    download = self._transfer(url, file, watch, picture)
+            except (
+                requests.RequestException,
+                urllib3.exceptions.HTTPError,
+                http.client.HTTPException,
+                OSError,
+            ) as error:
+                # "from None": their own messages hold the whole URL, and a traceback would print them.
+                raise FetchFailed(f"{without_query(url)}: {_cause(error)}") from None
+            yield download
+
+    def _transfer(self, url: str, file: BinaryIO, watch: "_Watch", picture: bool) -> Download:
+        with _session(self._policy, watch) as session, closing(self._open(session, url)) as response:
+            shown = without_query(response.url)
+            _refuse_answer(response, shown)
+            size, sha256, md5 = self._copy(response, file, watch, shown)
+            host = urlsplit(response.url).hostname or ""
+        try:
+            media = inspect(file, size, picture=picture)
+        except NotMedia as error:
+            raise NotMedia(f"{shown}: {error}") from error
+        return Download(file=file, bytes=size, sha256=sha256, md5=md5, media=media, host=host)
+
+    def _open(self, session: requests.Session, url: str) -> requests.Response:
+        """The answer to a URL, or to what it redirects to. Each hop is judged like the first."""
+        for _ in range(1 + MOST_REDIRECTS):
+            response = session.get(
+                url,
+                stream=True,
+                allow_redirects=False,
+                timeout=(self._policy.connect_timeout, self._policy.read_timeout),
+            )
+            target = session.get_redirect_target(response)
+            if target is None:
+                return response
+            response.close()
+            url = urljoin(url, target)
+            judge_url(url, self._policy)
+        raise FetchFailed(f"{without_query(url)}: more than {MOST_REDIRECTS} redirects")
+
+    def _copy(self, response: requests.Response, file: BinaryIO, watch: "_Watch", shown: str) -> tuple[int, str, str]:
+        """Copy the body to the file. Gives its length and its SHA-256 and MD5 in hex."""
+        most = self._policy.max_bytes
+        promised = response.raw.length_remaining
+        if promised is not None and promised > most:
+            raise FetchForbidden(f"{shown}: {promised} bytes, more than the cap of {most}")
+        size, sha256, md5 = 0, hashlib.sha256(), hashlib.md5(usedforsecurity=False)
+        # read1 gives what has come, so that the watch sees each byte; read would wait for a whole chunk.
+        while chunk := response.raw.read1(CHUNK, decode_content=False):
+            size += len(chunk)
+            if size > most:
+                raise FetchForbidden(f"{shown}: more than the cap of {most} bytes")
+            file.write(chunk)
+            sha256.update(chunk)
+            md5.update(chunk)
+            watch.received = size
+        if promised is not None and size != promised:
+            raise FetchFailed(f"{shown}: cut short, {size} of {promised} bytes")
+        file.flush()
+        return size, sha256.hexdigest(), md5.hexdigest()
+
+
+@contextmanager
+def _temporary_file(folder: str | None) -> Iterator[BinaryIO]:
+    """A file without a name in its folder, so that a killed process leaves nothing behind."""
+    try:
+        file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed below, where its errors are wanted too
+    except OSError as error:
+        raise FetchFailed(f"no temporary file: {_cause(error)}") from error
+    try:
+        yield cast(BinaryIO, file)
+    finally:
+        with suppress(OSError):  # on a full disk the last flush fails again
+            file.close()
+
+
+def _refuse_answer(response: requests.Response, shown: str) -> None:
+    if response.status_code in GONE:
+        raise LinkDead(f"{shown}: HTTP {response.status_code}")
+    if response.status_code != 200:
+        raise FetchFailed(f"{shown}: HTTP {response.status_code}")
+    coding = response.headers.get("Content-Encoding", "identity").lower()
+    if coding != "identity":
+        raise FetchFailed(f"{shown}: encoded although we accept no encoding")
+
+
+def _cause(error: BaseException) -> str:
+    """What lies at the bottom of an error, without the URLs that the libraries put into their messages."""
+    found, link = type(error).__name__, cast("BaseException | None", error)
+    while link is not None:
+        if isinstance(link, OSError) and link.strerror:
+            found = link.strerror
+        elif isinstance(link, TimeoutError | urllib3.exceptions.TimeoutError | requests.Timeout):
+            found = "timed out"
+        elif isinstance(link, http.client.IncompleteRead | urllib3.exceptions.IncompleteRead):
+            found = "cut short"
+        link = link.__cause__ or link.__context__
+    return found
+
+
+# What may be fetched
+
+
+def judge_url(url: str, policy: DownloadPolicy) -> None:
+    """Refuse a URL that the policy does not allow. Looks nothing up.
+
+    :raises FetchForbidden:
+    """
+    if re.search(r"[\x00-\x20\x7f\\]", url):
+        raise FetchForbidden("the URL holds a blank, a control character or a backslash")
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        raise FetchForbidden("the URL is malformed") from None
+    if parts.scheme != "https" and not (policy.insecure and parts.scheme == "http"):
+        raise FetchForbidden(f"scheme '{parts.scheme}' is not allowed")
+    if "@" in parts.netloc:
+        raise FetchForbidden("the URL holds a user name")
+    judge_host(host, policy)
+    if port not in (None, 443) and not policy.insecure:
+        raise FetchForbidden(f"port {port} is not allowed")
+
+
+def judge_host(host: str, policy: DownloadPolicy) -> None:
+    """Refuse a host that is not on the list, or is an address in any notation.
+
+    :param host: in lower case, IPv6 without brackets
+    :raises FetchForbidden:
+    """
+    is_address = ":" in host or _NUMBER.fullmatch(host.rpartition(".")[2]) is not None
+    if is_address and not policy.insecure:
+        raise FetchForbidden(f"host '{host}' is an address, not a name")
+    if ":" not in host and not _HOST.fullmatch(host):
+        raise FetchForbidden("the host is not a plain name")  # a trailing dot, percent signs, letters beyond ASCII
+    if not any(host == entry or (entry.startswith("*.") and host.endswith(entry[1:])) for entry in policy.hosts):
+        raise FetchForbidden(f"host '{host}' is not on the list")
+
+
+def is_public(address: str) -> bool:
+    """Whether an IP address is one of the public internet; what carries an IPv4 address is judged by that."""
+    ip = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(ip, ipaddress.IPv6Address):
+        carried = ip.ipv4_mapped or ip.sixtofour
+        if ip in _NAT64:
+            carried = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
+        if carried is not None:
+            return is_public(str(carried))
+    return ip.is_global and not ip.is_multicast and not ip.is_reserved
+
+
+# How it is fetched
+
+
+def _dial(host: str, port: int, timeout: float | None, *, policy: DownloadPolicy, watch: "_Watch") -> socket.socket:
+    """Connect to a host under the policy. The addresses are looked up once: what was judged is what is used.
+
+    The host is judged again, here where it is used: two libraries may read one URL in two ways.
+    """
+    judge_host(host, policy)
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
+    if not policy.insecure and not all(map(is_public, addresses)):
+        raise FetchForbidden(f"host '{host}' has an address that is not public")
+    failure: OSError | None = None
+    for address in addresses[:MOST_ADDRESSES]:
+        try:
+            connection = socket.create_connection((address, port), timeout)
+        except OSError as error:
+            failure = error
+        else:
+            watch.add(connection)
+            return connection
+    raise failure or OSError(f"no address for {host}")
+
+
+class _GuardedConnection(HTTPConnection):
+    """A connection that is dialled by us. TLS and the Host header still go by the name."""
+
+    def __init__(self, *args: Any, dial: partial[socket.socket], **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._dial = dial
+
+    def _new_conn(self) -> socket.socket:
+        return self._dial(self.host, self.port, self.timeout)
+
+
+class _GuardedTlsConnection(_GuardedConnection, HTTPSConnection):
+    pass
+
+
+class _GuardedAdapter(HTTPAdapter):
+    def __init__(self, dial: partial[socket.socket]) -> None:
+        super().__init__(max_retries=0)
+        self._dial = dial
+
+    def get_connection_with_tls_context(self, *args: Any, **options: Any) -> Any:
+        pool: Any = super().get_connection_with_tls_context(*args, **options)
+        kind = _GuardedTlsConnection if pool.scheme == "https" else _GuardedConnection
+        pool.ConnectionCls = partial(kind, dial=self._dial)
+        return pool
+
+
+def _session(policy: DownloadPolicy, watch: "_Watch") -> requests.Session:
+    """A session for one fetch: no proxy, netrc or certificate from the environment, no cookie from anybody."""
+    session = requests.Session()
+    session.trust_env = False
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    session.headers.update({"User-Agent": USER_AGENT, "Accept": "*/*", "Accept-Encoding": "identity"})
+    adapter = _GuardedAdapter(partial(_dial, policy=policy, watch=watch))
+    session.mount("https://", adapter)
+    session.mount("http://", adapter)
+    return session
+
+
+class _Watch:
+    """Cuts a transfer's connections when time is up, when it is too slow, or when the process stops.
+
+    A thread of its own, since a blocked read looks at no clock, and a byte now and then resets its time-out.
+    The reason replaces whatever error the cut causes.
+    """
+
+    def __init__(self, policy: DownloadPolicy, stop: threading.Event) -> None:
+        self._policy = policy
+        self._stop = stop
+        self._done = threading.Event()
+        self._sockets: list[socket.socket] = []
+        self._verdict: ReelkeepError | None = None
+        self._thread = threading.Thread(target=self._look, name="download-watch", daemon=True)
+        #: bytes of the body so far, told by the transfer
+        self.received = 0
+
+    def __enter__(self) -> Self:
+        if self._stop.is_set():
+            raise Interrupted("the process is stopping")
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._done.set()
+        self._thread.join()
+        for connection in self._sockets:
+            connection.close()
+        if self._verdict is not None:
+            raise self._verdict from None
+
+    def add(self, connection: socket.socket) -> None:
+        # A duplicate: TLS takes the original over, and shutting down either cuts the connection.
+        self._sockets.append(connection.dup())
+
+    def _look(self) -> None:
+        started = time.monotonic()
+        window = deque([(started, 0)])
+        while not self._done.wait(LOOK_EVERY):
+            now = time.monotonic()
+            window.append((now, self.received))
+            while len(window) > 1 and window[1][0] <= now - self._policy.rate_window:
+                window.popleft()
+            self._verdict = self._verdict or self._judge(now - started, now, *window[0])
+            if self._verdict is not None:
+                self._cut()  # at every look: a connection may be new
+
+    def _judge(self, elapsed: float, now: float, then: float, received_then: int) -> ReelkeepError | None:
+        policy = self._policy
+        if self._stop.is_set():
+            return Interrupted("the process is stopping")
+        if elapsed > policy.deadline:
+            return FetchFailed(f"not done within {policy.deadline:g} s: {self.received} bytes came")
+        rate = (self.received - received_then) / (now - then)
+        if now - then >= policy.rate_window and rate < policy.min_rate:
+            return FetchFailed(f"too slow: {rate:.0f} bytes/s where {policy.min_rate:g} are wanted")
+        return None
+
+    def _cut(self) -> None:
+        for connection in self._sockets:
+            with suppress(OSError):  # it was cut already, or the server closed it
+                connection.shutdown(socket.SHUT_RDWR)

@@ -1,0 +1,54 @@
+-- Shared by all scripts. Upper-case names in at signs are filled in by redis_ledger.py.
+--
+-- An item is in one of two sorted sets of its lane: `due` (by the time at which somebody has to look at it: a retry, a poll, or the
+-- end of a lease) or `sent` (by the time its message was put on the queue, until a worker claims it).
+local P = '@PREFIX@'
+local LANES = {@LANES@}
+local MESSAGES = {@MESSAGES@}
+local QUEUES = {@QUEUES@}
+local BROKER_IS_HERE = @BROKER_IS_HERE@
+local OWN_DB, BROKER_DB = '@OWN_DB@', '@BROKER_DB@'
+
+local time = redis.call('TIME')
+local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
+local sent = {}
+
+local function step_of(item) return string.match(item, '^%a+') end
+local function due_key(item) return P .. 'due:' .. LANES[step_of(item)] end
+local function sent_key(item) return P .. 'sent:' .. LANES[step_of(item)] end
+
+-- Runs a command on the broker's database. SELECT inside a script lasts no longer than the script.
+local function on_broker(...)
+  if OWN_DB == BROKER_DB then return redis.call(...) end
+  redis.call('SELECT', BROKER_DB)
+  local answer = redis.call(...)
+  redis.call('SELECT', OWN_DB)
+  return answer
+end
+
+-- Puts an item's message on the queue. Celery's task ids are the item and a running number: readable in Flower, and unique.
+local function enqueue(item)
+  redis.call('ZREM', due_key(item), item)
+  redis.call('ZADD', sent_key(item), now, item)
+  local id = string.gsub(item, '/', '.') .. '.' .. redis.call('INCR', P .. 'seq')
+  if BROKER_IS_HERE then
+    local step = step_of(item)
+    local message = string.gsub(MESSAGES[step], '@(%u+)@', {ITEM = item, ID = id})
+    on_broker('LPUSH', QUEUES[LANES[step]], message)
+  end
+  sent[#sent + 1] = item .. ' ' .. id
+end
+
+local function enqueue_once(item)
+  if not redis.call('ZSCORE', sent_key(item), item) then enqueue(item) end
+end
+
+local function forget(item)
+  redis.call('ZREM', due_key(item), item)
+  redis.call('ZREM', sent_key(item), item)
+end
+
+local function wait_until(item, at)
+  redis.call('ZREM', sent_key(item), item)
+  redis.call('ZADD', due_key(item), at, item)
+end

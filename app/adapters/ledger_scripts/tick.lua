@@ -1,0 +1,21 @@
+-- Enqueues, in one lane, what has become due and what was enqueued but is gone from the queue.
+-- ARGV: lane, most items of each sort, seconds after which a missing message counts as lost, queue length (empty: count it here)
+local lane, batch, grace = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local due, waiting = P .. 'due:' .. lane, P .. 'sent:' .. lane
+
+-- Lost messages: more items wait for a worker than messages wait in the queue. The queue is first in, first out, so the
+-- oldest are the lost ones; as many are enqueued again as are missing, and a long backlog is never enqueued twice.
+local depth = tonumber(ARGV[4]) or on_broker('LLEN', QUEUES[lane])
+local missing = math.min(redis.call('ZCARD', waiting) - depth, batch)
+local rescued = 0
+if missing > 0 then
+  for _, item in ipairs(redis.call('ZRANGEBYSCORE', waiting, '-inf', now - grace, 'LIMIT', 0, missing)) do
+    enqueue(item)
+    rescued = rescued + 1
+  end
+end
+
+local ready = redis.call('ZRANGEBYSCORE', due, '-inf', now, 'LIMIT', 0, batch)
+for _, item in ipairs(ready) do enqueue_once(item) end
+if rescued > 0 then redis.call('HINCRBY', P .. 'stats', 'rescued', rescued) end
+return {#ready, rescued, unpack(sent)}

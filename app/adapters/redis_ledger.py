@@ -1,0 +1,337 @@
+"""The ledger in Redis (5 or newer, one server, no cluster: the scripts make up key names).
+
+A generation is one JSON text. A transition runs in Python on a copy and is written by a script that first compares the
+text with the one that was read, so that each transition is atomic and the rules stay in the domain. The same script keeps
+the indexes: what is due, what is enqueued, generations by state. If the broker is on the same server, the script also
+writes Celery's message.
+
+    gen:<id>       the generation         due:<lane>    items by the time somebody has to look
+    inbox:<id>     callbacks to settle    sent:<lane>   items by the time they were enqueued
+    history:<id>   callbacks settled      state:<s>     generations by the time they were tracked
+    token:<t>, alias:<id>  → upgrade      tracked       all of them
+    stats, health  counters and findings  turn:<name>   held by whoever does a periodic job now
+"""
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Any, Protocol, Self, TypeVar, cast
+from urllib.parse import urlsplit
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from app.adapters.celery_message import message_template
+from app.domain.errors import LedgerUnavailable
+from app.domain.generation import Generation, State
+from app.domain.ledger import Draft, Entry, Health, Page, Pending, Recorded, Tick
+from app.domain.work import LANES, Item, Kind, Lane, Step
+
+T = TypeVar("T")
+
+PREFIX = "reelkeep:"
+#: callbacks of one generation that may wait to be settled; more are reasons to look again, but are not kept
+MOST_PENDING = 64
+#: settled callbacks that are kept for each generation
+HISTORY = 20
+#: a settled callback longer than this is not kept (its news is): bytes
+LONGEST_KEPT = 16_384
+#: seconds after which an enqueued item whose message is gone counts as lost; a worker claims within milliseconds
+LOST_AFTER = 15.0
+BATCH = 500
+#: how often a transition is tried when others write to the same generation at the same time
+MOST_CONFLICTS = 50
+#: after a time-out, seconds in which calls fail at once: a silent Redis must not hold every thread of the web process
+SILENCE = 0.5
+
+
+class Outlet(Protocol):
+    """Where messages go if the broker is not on the ledger's Redis server."""
+
+    def publish(self, item: Item, message_id: str) -> None:
+        """Put an item's message on its queue. :raises LedgerUnavailable: the broker did not take it"""
+        ...
+
+    def depth(self, lane: Lane) -> int:
+        """How many messages wait in a lane's queue; 0 if the broker does not tell."""
+        ...
+
+
+class RedisLedger:
+    """Implements `app.domain.ledger.Ledger`. Thread-safe; connects on first use."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        broker_url: str | None = None,
+        outlet: Callable[[], Outlet] | None = None,
+        timeout: float = 5.0,
+        prefix: str = PREFIX,
+    ) -> None:
+        """Describe the connection; nothing is opened yet.
+
+        :param broker_url: Celery's broker; None: the ledger's own database
+        :param outlet: makes the way to a broker on another server; needed only then
+        :param timeout: seconds for connecting and for each answer
+        """
+        self._redis = redis.Redis.from_url(
+            url,
+            decode_responses=True,
+            socket_timeout=timeout,
+            socket_connect_timeout=timeout,
+            # One more try on a connection that a restarted Redis has closed; none after a time-out.
+            retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
+        )
+        self._prefix = prefix
+        self._outlet = None if same_server(url, broker_url or url) else outlet
+        self._made_outlet: Outlet | None = None
+        scripts = _read_scripts(prefix, _database(url), _database(broker_url or url), self._outlet is None)
+        self._record, self._commit, self._tick = (self._redis.register_script(text) for text in scripts)
+        self._silent_until = 0.0
+
+    def record(self, task_id: str | None, token: str | None, entry: Entry) -> Recorded:
+        """See `Ledger.record`."""
+        args: list[str | int] = [task_id or "", token or "", entry.model_dump_json(), MOST_PENDING]
+        outcome, *sent = self._call(lambda: self._record(args=args))
+        self._publish(sent)
+        return Recorded(outcome)
+
+    def change(self, task_id: str, transition: Callable[[Draft], T], focus: Item | None = None) -> T:
+        """See `Ledger.change`."""
+        for _ in range(MOST_CONFLICTS):
+            raw, draft = self._load(task_id)
+            before = _Before.of(raw, draft)
+            result = transition(draft)
+            args = _commit_args(task_id, before, draft, focus)
+            outcome, *sent = self._call(lambda args=args: self._commit(args=args))  # type: ignore[misc]
+            if outcome == "written":
+                self._publish(sent)
+                return result
+        raise LedgerUnavailable(f"generation {task_id} is being written to by too many at once")
+
+    def read(self, task_id: str) -> Draft:
+        """See `Ledger.read`."""
+        return self._load(task_id)[1]
+
+    def history(self, task_id: str) -> list[Entry]:
+        """See `Ledger.history`."""
+        texts = self._call(lambda: self._redis.lrange(self._key("history", task_id), 0, -1))
+        return [Entry.model_validate_json(text) for text in cast(list[str], texts)]
+
+    def page(self, state: State | None, limit: int, cursor: str | None) -> Page:
+        """See `Ledger.page`."""
+        index = f"{self._prefix}tracked" if state is None else self._key("state", state)
+        ids = self._call(lambda: self._ids_after(index, limit + 1, cursor))
+        keys = [self._key("gen", task_id) for task_id, _ in ids[:limit]]
+        texts = cast(list[str | None], self._call(lambda: self._redis.mget(keys))) if keys else []
+        generations = [Generation.model_validate_json(text) for text in texts if text]
+        last = ids[limit - 1] if len(ids) > limit else None
+        return Page(generations, f"{last[1]!r}~{last[0]}" if last else None)
+
+    def count(self) -> dict[State, int]:
+        """How many generations are in each state."""
+        pipeline = self._redis.pipeline(transaction=False)
+        for state in State:
+            pipeline.zcard(self._key("state", state))
+        return dict(zip(State, cast(list[int], self._call(pipeline.execute)), strict=True))
+
+    def tick(self) -> Tick:
+        """See `Ledger.tick`."""
+        due = rescued = 0
+        for lane in Lane:
+            depth = "" if self._outlet is None else self._open_outlet().depth(lane)
+            while True:
+                args = [lane, BATCH, LOST_AFTER, depth]
+                ready, lost, *sent = self._call(lambda args=args: self._tick(args=args))  # type: ignore[misc]
+                self._publish(sent)
+                due, rescued = due + int(ready), rescued + int(lost)
+                # Once the messages are elsewhere the depth is not the one that was asked for any more.
+                if int(ready) < BATCH and (int(lost) < BATCH or depth != ""):
+                    break
+        return Tick(due, rescued)
+
+    def take_turn(self, name: str, every: float) -> bool:
+        """See `Ledger.take_turn`."""
+        # Shorter than the period, so that one caller that comes regularly is never refused.
+        held = max(1, int(every * 800))
+        return bool(self._call(lambda: self._redis.set(f"{self._prefix}turn:{name}", 1, nx=True, px=held)))
+
+    def now(self) -> float:
+        """The ledger's clock, epoch seconds."""
+        seconds, micros = cast(tuple[int, int], self._call(self._redis.time))
+        return seconds + micros / 1e6
+
+    def note_health(self, facts: dict[str, str]) -> None:
+        """See `Ledger.note_health`."""
+        now = repr(self.now())
+        noted = {name: value or (now if name.endswith("_at") else "") for name, value in facts.items()}
+        self._call(lambda: self._redis.hset(f"{self._prefix}health", mapping=cast(dict[Any, Any], noted)))
+
+    def health(self) -> Health:
+        """See `Ledger.health`."""
+        pipeline = self._redis.pipeline(transaction=False)
+        pipeline.time()
+        pipeline.hgetall(f"{self._prefix}health")
+        for index in ("due", "sent"):
+            for lane in Lane:
+                pipeline.zrange(self._key(index, lane), 0, 0, withscores=True)
+        (seconds, _), facts, *firsts = self._call(pipeline.execute)
+        ages = [max(0.0, seconds - first[0][1]) if first else 0.0 for first in firsts]
+        half = len(Lane)
+        return Health(
+            now=float(seconds),
+            sweep_at=float(facts["sweep_at"]) if "sweep_at" in facts else None,
+            bucket_at=float(facts["bucket_at"]) if "bucket_at" in facts else None,
+            bucket_error=facts.get("bucket_error", ""),
+            overdue=max(ages[:half]),
+            unclaimed=max(ages[half:]),
+        )
+
+    # --- inside --------------------------------------------------------------------------------------------------------
+
+    def _key(self, name: str, rest: str) -> str:
+        return f"{self._prefix}{name}:{rest}"
+
+    def _load(self, task_id: str) -> tuple[str, Draft]:
+        pipeline = self._redis.pipeline(transaction=True)
+        pipeline.time()
+        pipeline.get(self._key("gen", task_id))
+        pipeline.lrange(self._key("inbox", task_id), 0, -1)
+        (seconds, micros), raw, inbox = self._call(pipeline.execute)
+        generation = Generation.model_validate_json(raw) if raw else None
+        return raw or "", Draft(seconds + micros / 1e6, generation, [_read_pending(text) for text in inbox])
+
+    def _ids_after(self, index: str, count: int, cursor: str | None) -> list[tuple[str, float]]:
+        first = 0
+        if cursor is not None:
+            score, _, task_id = cursor.partition("~")
+            rank = cast(int | None, self._redis.zrevrank(index, task_id))
+            # A generation that has left this index since is stood in for by its time.
+            first = rank + 1 if rank is not None else self._redis.zcount(index, float(score), "+inf")
+        return cast(
+            list[tuple[str, float]], self._redis.zrange(index, first, first + count - 1, desc=True, withscores=True)
+        )
+
+    def _call(self, command: Callable[[], Any]) -> Any:
+        if time.monotonic() < self._silent_until:
+            raise LedgerUnavailable("Redis did not answer a moment ago")
+        try:
+            return command()
+        except redis.TimeoutError as error:
+            self._silent_until = time.monotonic() + SILENCE
+            raise LedgerUnavailable("Redis does not answer") from error
+        except redis.RedisError as error:
+            raise LedgerUnavailable(f"Redis: {error}") from error
+
+    def _open_outlet(self) -> Outlet:
+        assert self._outlet is not None
+        if self._made_outlet is None:
+            self._made_outlet = self._outlet()
+        return self._made_outlet
+
+    def _publish(self, sent: Iterable[str]) -> None:
+        """Put on a queue elsewhere what the script could not. What fails is found again by `tick`."""
+        if self._outlet is None:
+            return
+        for text in sent:
+            item, _, message_id = text.partition(" ")
+            try:
+                self._open_outlet().publish(Item.parse(item), message_id)
+            except LedgerUnavailable:
+                return
+
+
+def same_server(url: str, other: str) -> bool:
+    """Whether two URLs name the same Redis server, whatever the database."""
+    one, two = urlsplit(url), urlsplit(other)
+    redis_schemes = {"redis", "rediss", "unix"}
+    if one.scheme not in redis_schemes or one.scheme != two.scheme:
+        return False
+    return (one.hostname, one.port or 6379) == (two.hostname, two.port or 6379) and (
+        one.scheme != "unix" or one.path == two.path
+    )
+
+
+def _database(url: str) -> int:
+    if urlsplit(url).scheme not in {"redis", "rediss", "unix"}:
+        return 0
+    options = redis.connection.parse_url(url)  # type: ignore[no-untyped-call]  # of redis-py
+    return int(options.get("db", 0))
+
+
+def _read_pending(text: str) -> Pending:
+    upgrade, _, entry = text.partition(" ")
+    kind, _, index = upgrade.partition("/")
+    return Pending(Entry.model_validate_json(entry), Kind(kind) if kind else None, int(index or 0))
+
+
+@dataclass(frozen=True)
+class _Before:
+    """What the script compares with, and what the transition may take off the agenda."""
+
+    raw: str
+    seen: int
+    state: str
+    agenda: frozenset[Item]
+
+    @classmethod
+    def of(cls, raw: str, draft: Draft) -> Self:
+        generation, seen = draft.generation, len(draft.pending)
+        if generation is None:
+            return cls(raw, seen, "", frozenset())
+        return cls(raw, seen, generation.state, frozenset(generation.agenda(pending=seen > 0)))
+
+
+def _commit_args(task_id: str, before: _Before, draft: Draft, focus: Item | None) -> list[str | int]:
+    after = draft.generation
+    new = after.agenda(pending=before.seen > draft.settled) if after else {}
+    gone = (before.agenda | ({focus} if focus else set())) - new.keys()
+    items = [(str(item), repr(at)) for item, at in new.items()] + [(str(item), "") for item in gone]
+    kept = [entry.model_dump_json() for entry in draft.history if len(entry.raw) <= LONGEST_KEPT]
+    names = [(f"alias:{alias}", name) for alias, name in draft.aliases.items()]
+    names += [(f"token:{token}", name) for token, name in draft.tokens.items()]
+    return [
+        task_id,
+        before.raw,
+        after.model_dump_json(exclude_defaults=True) if after else "",
+        before.seen,
+        draft.settled,
+        before.state,
+        after.state if after else "",
+        repr(after.tracked_at) if after else "",
+        *_counted(items),
+        len(kept),
+        *kept,
+        *_counted([(key, f"{task_id}/{kind}/{index}") for key, (kind, index) in names]),
+    ]
+
+
+def _counted(pairs: list[tuple[str, str]]) -> list[str | int]:
+    return [len(pairs), *(text for pair in pairs for text in pair)]
+
+
+@cache
+def _read_scripts(prefix: str, own: int, broker: int, here: bool) -> tuple[str, str, str]:
+    folder = resources.files("app.adapters") / "ledger_scripts"
+    values = {
+        "PREFIX": prefix,
+        "LANES": ", ".join(f"{step} = '{lane}'" for step, lane in LANES.items()),
+        "MESSAGES": ", ".join(f"{step} = [==[{message_template(step)}]==]" for step in Step),
+        "QUEUES": ", ".join(f"{lane} = '{lane.queue}'" for lane in Lane),
+        "BROKER_IS_HERE": "true" if here else "false",
+        "OWN_DB": str(own),
+        "BROKER_DB": str(broker),
+        "HISTORY": str(HISTORY),
+    }
+
+    def fill(name: str) -> str:
+        text = (folder / "prelude.lua").read_text() + (folder / name).read_text()
+        for placeholder, value in values.items():
+            text = text.replace(f"@{placeholder}@", value)
+        return text
+
+    return fill("record.lua"), fill("commit.lua"), fill("tick.lua")

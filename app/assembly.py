@@ -1,0 +1,57 @@
+"""Where the parts are joined, for the processes that work: workers and command line. The web process joins its few by itself."""
+
+import threading
+from dataclasses import dataclass
+
+from app.adapters.bucket import S3Bucket
+from app.adapters.celery_outlet import CeleryOutlet
+from app.adapters.downloader import Downloader, DownloadPolicy
+from app.adapters.kie import KieVendor
+from app.adapters.redis_ledger import RedisLedger
+from app.settings import Settings
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Everything that a step needs. Nothing is connected yet: each part connects on first use."""
+
+    settings: Settings
+    ledger: RedisLedger
+    vendor: KieVendor | None
+    fetcher: Downloader
+    bucket: S3Bucket
+    #: set when the process is to stop
+    stop: threading.Event
+
+
+def assemble(settings: Settings) -> Parts:
+    """Make the parts for a process."""
+    stop = threading.Event()
+    key = settings.kie_api_key.get_secret_value()
+    return Parts(
+        settings=settings,
+        ledger=open_ledger(settings),
+        vendor=KieVendor(key, settings.kie_base_url) if key else None,
+        fetcher=Downloader(
+            DownloadPolicy(
+                hosts=settings.download_hosts,
+                insecure=settings.download_insecure,
+                max_bytes=settings.download_max_bytes,
+                deadline=settings.download_deadline,
+                min_rate=settings.download_min_rate,
+            ),
+            stop,
+        ),
+        bucket=S3Bucket(settings.s3_bucket),
+        stop=stop,
+    )
+
+
+def open_ledger(settings: Settings, timeout: float = 5.0) -> RedisLedger:
+    """The ledger, with a way to a broker elsewhere if there is one."""
+    return RedisLedger(
+        settings.redis_url,
+        broker_url=settings.broker,
+        outlet=lambda: CeleryOutlet(settings.broker),
+        timeout=timeout,
+    )

@@ -1,0 +1,55 @@
+"""What can go wrong, split by what to do about it.
+
+    ReelkeepError
+    ├── Transient            try again later; nothing was decided
+    │   ├── LedgerUnavailable    Redis is down or silent
+    │   ├── VendorUnreachable    no usable answer from the vendor
+    │   ├── StoreUnavailable     the bucket refused or did not confirm
+    │   ├── FetchFailed          a download broke, was cut short, or was no video
+    │   └── Interrupted          this process is stopping: hand the work over
+    └── Permanent            trying the same again cannot help
+        ├── FetchForbidden       the URL is one we must not fetch from
+        └── LinkDead             the vendor says that the file is gone (403, 404, 410)
+
+Messages are shown to users and written to logs: they never hold a key, a token or a query string.
+"""
+
+
+class ReelkeepError(Exception):
+    """The root of every error that Reelkeep raises on purpose."""
+
+
+class Transient(ReelkeepError):
+    """Try again later."""
+
+
+class Permanent(ReelkeepError):
+    """Trying the same again cannot help."""
+
+
+class LedgerUnavailable(Transient):
+    """Redis is down, silent or refuses to write."""
+
+
+class VendorUnreachable(Transient):
+    """The vendor gave no usable answer: transport fault, 5xx, maintenance, bad key or not JSON."""
+
+
+class StoreUnavailable(Transient):
+    """The bucket did not take the object, or did not confirm what it took."""
+
+
+class FetchFailed(Transient):
+    """A download broke, was cut short, was too slow, or brought something that is not what was promised."""
+
+
+class Interrupted(Transient):
+    """The process is stopping."""
+
+
+class FetchForbidden(Permanent):
+    """The URL may not be fetched: scheme, host or address is not allowed, or the file exceeds the size cap."""
+
+
+class LinkDead(Permanent):
+    """The server says that the file is gone: HTTP 403, 404 or 410."""

@@ -1,0 +1,158 @@
+"""The ledger as the pipeline sees it: the record of all generations, and the index of what is due."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol, TypeVar
+
+from pydantic import BaseModel
+
+from app.domain.generation import Generation, State
+from app.domain.work import Item, Kind
+
+T = TypeVar("T")
+
+
+class Trust(StrEnum):
+    """What authenticates a callback. None of these covers the body (veo-api §9)."""
+
+    SIGNED = "signed"
+    #: a good signature outside the age window: a reason to ask, nothing more
+    STALE = "stale"
+    #: the unguessable token in the URL, on a body that cannot be signed because it has no id
+    TOKEN = "token"  # noqa: S105  # a word, not a secret
+    #: unsigned callbacks are allowed by the settings
+    UNSIGNED = "unsigned"
+
+
+class Route(StrEnum):
+    """Where a callback came in."""
+
+    GENERATION = "generation"
+    UHD = "4k"
+
+
+class Entry(BaseModel):
+    """One recorded callback, as it came."""
+
+    #: epoch seconds on the recording process's clock: for people, not for rules
+    at: float
+    route: Route
+    trust: Trust
+    raw: str
+
+
+@dataclass(frozen=True)
+class Pending:
+    """A recorded callback that waits to be settled."""
+
+    entry: Entry
+    #: the upgrade that the URL's token or the vendor's own id names, if any
+    kind: Kind | None = None
+    index: int = 0
+
+
+class Recorded(StrEnum):
+    """What became of a callback at the front door."""
+
+    RECORDED = "recorded"
+    #: nobody was given this token
+    UNKNOWN_TOKEN = "unknown_token"  # noqa: S105  # a word, not a secret
+
+
+@dataclass
+class Draft:
+    """What one transition reads and writes."""
+
+    #: the ledger's clock, epoch seconds
+    now: float
+    #: None: never heard of, or nothing to write
+    generation: Generation | None
+    #: recorded callbacks not settled yet, oldest first
+    pending: list[Pending]
+    #: how many of `pending` this transition has settled
+    settled: int = 0
+    #: settled callbacks to keep for people and for replays
+    history: list[Entry] = field(default_factory=list)
+    #: ids of the vendor's, and tokens in callback URLs, that from now on name an upgrade of this generation
+    aliases: dict[str, tuple[Kind, int]] = field(default_factory=dict)
+    tokens: dict[str, tuple[Kind, int]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Page:
+    """One page of generations, newest first."""
+
+    generations: list[Generation]
+    #: where the next page begins; None: this was the last
+    cursor: str | None
+
+
+@dataclass(frozen=True)
+class Tick:
+    """What one look at the index brought under way."""
+
+    #: items that had become due
+    due: int
+    #: items whose message was lost: enqueued before, gone from the queue, never begun
+    rescued: int
+
+
+@dataclass(frozen=True)
+class Health:
+    """What the last sweeps found. Times are epoch seconds on the ledger's clock."""
+
+    now: float
+    sweep_at: float | None
+    bucket_at: float | None
+    bucket_error: str
+    #: age in seconds of the item that has been due longest without being enqueued
+    overdue: float
+    #: age in seconds of the oldest message that nobody has begun to work on
+    unclaimed: float
+
+
+class Ledger(Protocol):
+    """The record. Every method raises LedgerUnavailable when Redis is down, silent or refuses."""
+
+    def record(self, task_id: str | None, token: str | None, entry: Entry) -> Recorded:
+        """Record a callback, index it and enqueue its settling, in one atomic step."""
+        ...
+
+    def change(self, task_id: str, transition: Callable[[Draft], T], focus: Item | None = None) -> T:
+        """Run a transition on a generation and write the outcome, atomically.
+
+        The transition may run several times, each time on a fresh draft, if others write in between: it must do nothing but
+        change the draft. What is due at once is enqueued in the same step.
+
+        :param focus: the item being worked on: it leaves the index if it is no longer on the generation's agenda
+        """
+        ...
+
+    def read(self, task_id: str) -> Draft:
+        """A generation as it is now."""
+        ...
+
+    def history(self, task_id: str) -> list[Entry]:
+        """The callbacks that are kept, oldest first."""
+        ...
+
+    def page(self, state: State | None, limit: int, cursor: str | None) -> Page:
+        """Generations, newest first. :raises ValueError: no cursor of ours"""
+        ...
+
+    def tick(self) -> Tick:
+        """Enqueue what is due and what was lost."""
+        ...
+
+    def take_turn(self, name: str, every: float) -> bool:
+        """Whether this caller does a periodic job now: several may come, one every `every` seconds may act."""
+        ...
+
+    def note_health(self, facts: dict[str, str]) -> None:
+        """Note what a sweep found; `sweep_at`, `bucket_at`: give an empty text to have the time filled in."""
+        ...
+
+    def health(self) -> Health:
+        """What is known of the fleet's health."""
+        ...

@@ -1,0 +1,55 @@
+"""What the pipeline needs of the outside, as Protocols. Adapters implement them; tests may too."""
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import BinaryIO, Protocol
+
+from app.domain.container import Media
+
+
+@dataclass(frozen=True)
+class Download:
+    """A whole, checked file on local disk. It disappears when the context that gave it ends."""
+
+    #: open for reading, at position 0
+    file: BinaryIO
+    #: length in bytes
+    bytes: int
+    #: lower-case hex SHA-256 of the content
+    sha256: str
+    #: lower-case hex MD5 of the content: what stores without SHA-256 support can confirm
+    md5: str
+    #: what the container says it is
+    media: Media
+    #: the host it came from, without scheme, port or path
+    host: str
+
+
+class Fetcher(Protocol):
+    def fetch(self, url: str, *, picture: bool = False) -> AbstractContextManager[Download]:
+        """Fetch a URL whole to a temporary file and check it.
+
+        :param picture: a JPEG, PNG or WebP is wanted instead of a video.
+        :raises FetchForbidden: the URL or an address behind it is not allowed, or the file is too large
+        :raises LinkDead: the server answered 403, 404 or 410
+        :raises FetchFailed: anything else: broken, short, slow, not a video; worth another try
+        :raises Interrupted: the process is stopping
+        """
+        ...
+
+
+class Bucket(Protocol):
+    def put_file(self, key: str, download: Download, metadata: dict[str, str]) -> None:
+        """Store a file under a key and have the store confirm its checksum.
+
+        :raises StoreUnavailable: it is not certain that the whole file is there
+        """
+        ...
+
+    def put_json(self, key: str, text: str) -> None:
+        """Store a JSON document. :raises StoreUnavailable:"""
+        ...
+
+    def check(self) -> None:
+        """Ask whether the bucket can be reached with our rights. :raises StoreUnavailable:"""
+        ...

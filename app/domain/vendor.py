@@ -1,0 +1,78 @@
+"""What the vendor tells us when asked, in our own words. The adapter makes these out of its answers."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from app.domain.urls import NO_URLS, Urls
+from app.domain.work import Kind
+
+
+class Progress(StrEnum):
+    """How far a generation is, by the details endpoint (veo-api §8)."""
+
+    #: no such record: fresh ones can be invisible for about 90 s
+    UNKNOWN = "unknown"
+    GENERATING = "generating"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is known of a generation: from the details endpoint, or from a callback that we may believe."""
+
+    progress: Progress
+    code: int = 0
+    msg: str = ""
+    urls: Urls = NO_URLS
+    fallback: bool = False
+    credits: float | None = None
+    #: what the result URLs are: `4k` for a 4K task that runs under an id of its own
+    main: Kind = Kind.RESULT
+
+
+class OrderProgress(StrEnum):
+    """How far an upgrade is, by the answer to asking for it (veo-api §5, §6)."""
+
+    #: ordered: by this very request or an earlier one
+    ORDERED = "ordered"
+    #: the file is there: the answer has its URLs
+    READY = "ready"
+    #: not ordered, certainly: may be asked for again later (base not done, rate limit, credits, maintenance)
+    NOT_YET = "not_yet"
+    #: will never be
+    UNAVAILABLE = "unavailable"
+    #: the request may or may not have been taken: ask again, as the same order
+    UNCERTAIN = "uncertain"
+
+
+@dataclass(frozen=True)
+class OrderAnswer:
+    """An answer about one upgrade."""
+
+    progress: OrderProgress
+    code: int = 0
+    msg: str = ""
+    urls: Urls = NO_URLS
+    #: the id that the vendor runs the upgrade under; may be the parent's
+    task_id: str | None = None
+
+
+class Vendor(Protocol):
+    """The vendor's API. Every method has time-outs and raises VendorUnreachable when there is no usable answer."""
+
+    def ask_details(self, task_id: str) -> Verdict:
+        """Ask what became of a generation. Never about a parent to learn of its 4K: it answers with the base's URLs."""
+        ...
+
+    def ask_upgrade(self, kind: Kind, task_id: str, index: int, callback_url: str | None) -> OrderAnswer:
+        """Order an upgrade, or ask about it: the vendor has one request for both. A fault is an UNCERTAIN answer.
+
+        :param callback_url: for 4K; 1080p has no callback
+        """
+        ...
+
+    def renew_link(self, url: str) -> str | None:
+        """A fresh link, good for 20 minutes, to a file that the vendor made; None: it says there is none (veo-api §10)."""
+        ...

@@ -1,0 +1,32 @@
+"""Keeping a claim alive while the work lasts."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from app.domain.errors import LedgerUnavailable
+
+
+@contextmanager
+def keep_alive(renew: Callable[[], bool], every: float) -> Iterator[None]:
+    """Call `renew` every few seconds from a thread of its own until the block ends or a call gives False.
+
+    Whoever dies inside stops renewing, and the claim lapses; whoever merely lost it finds out when writing the outcome.
+    """
+    done = threading.Event()
+
+    def run() -> None:
+        while not done.wait(every):
+            try:
+                if not renew():
+                    return
+            except LedgerUnavailable:
+                continue  # the next round may reach it before the lease ends
+
+    keeper = threading.Thread(target=run, name="lease", daemon=True)
+    keeper.start()
+    try:
+        yield
+    finally:
+        done.set()
+        keeper.join()

@@ -1,0 +1,169 @@
+"""The one path for bytes: claim, fetch, check, put, record. Whatever asks for a rendition goes through here."""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from app.domain.errors import FetchForbidden, Interrupted, LinkDead, Transient, VendorUnreachable
+from app.domain.generation import Generation, Rendition
+from app.domain.ledger import Draft, Ledger
+from app.domain.policy import Policy
+from app.domain.ports import Bucket, Download, Fetcher
+from app.domain.urls import Urls
+from app.domain.vendor import Vendor
+from app.domain.work import Item, Kind
+from app.pipeline.lease import keep_alive
+
+#: what a finished attempt does to the rendition
+Outcome = Callable[[Generation, Rendition, float], None]
+
+
+@dataclass(frozen=True)
+class _Claim:
+    fence: int
+    url: str
+    link: str
+    alias: str
+
+
+@dataclass(frozen=True)
+class Renewal:
+    """A way to a file whose link was dead: another address, or a fresh link that lives for minutes."""
+
+    url: str = ""
+    link: str = ""
+
+
+def mirror(
+    item: Item, ledger: Ledger, fetcher: Fetcher, bucket: Bucket, vendor: Vendor | None, policy: Policy, prefix: str
+) -> None:
+    """Bring one rendition into the bucket, or write down why not and when to try again.
+
+    :param prefix: of all object keys
+    :raises LedgerUnavailable: nothing is lost, the work is due again when the claim lapses
+    """
+    claim = ledger.change(item.task_id, lambda draft: _claim(draft, item, policy), focus=item)
+    if claim is None:
+        return
+    with keep_alive(
+        lambda: ledger.change(item.task_id, lambda draft: _renew(draft, item, claim, policy)), policy.lease / 3
+    ):
+        outcome = _attempt(item, claim, fetcher, bucket, vendor, policy, prefix)
+    ledger.change(item.task_id, lambda draft: _finish(draft, item, claim, outcome), focus=item)
+
+
+def object_key(prefix: str, task_id: str, kind: Kind, index: int, extension: str) -> str:
+    """Where a rendition is kept (design 3.5): the picture stands beside its 4K under the same name."""
+    name = Kind.UHD if kind is Kind.IMAGE else kind
+    return f"{prefix}{task_id}/{name}-{index}.{extension}"
+
+
+def _attempt(
+    item: Item,
+    claim: _Claim,
+    fetcher: Fetcher,
+    bucket: Bucket,
+    vendor: Vendor | None,
+    policy: Policy,
+    prefix: str,
+) -> Outcome:
+    """Try once. One table of what each failure means."""
+    chance = random.random()
+    try:
+        with fetcher.fetch(claim.link or claim.url, picture=item.kind is Kind.IMAGE) as download:
+            return _put(item, download, bucket, prefix)
+    except LinkDead as error:
+        return _seek_other_link(item, claim, str(error), vendor, policy, chance)
+    except FetchForbidden as error:
+        reason = str(error)
+        return lambda generation, rendition, now: generation.fail(rendition, reason, now)
+    except Interrupted:
+        return lambda generation, rendition, now: generation.hand_over(rendition, now)
+    except Transient as error:
+        reason = str(error)
+        return lambda generation, rendition, now: generation.retry_later(rendition, reason, now, policy, chance)
+
+
+def _put(item: Item, download: Download, bucket: Bucket, prefix: str) -> Outcome:
+    assert item.kind is not None
+    key = object_key(prefix, item.task_id, item.kind, item.index, download.media.extension)
+    facts = {"sha256": download.sha256, "task-id": item.task_id, "source-host": download.host}
+    bucket.put_file(key, download, facts)
+    size, sha256, media = download.bytes, download.sha256, download.media
+    return lambda generation, rendition, now: generation.store(rendition, key, size, sha256, media, now)
+
+
+def _seek_other_link(
+    item: Item, claim: _Claim, error: str, vendor: Vendor | None, policy: Policy, chance: float
+) -> Outcome:
+    try:
+        renewal = renew_link(item, claim.url, claim.alias, vendor) if vendor else None
+    except VendorUnreachable as unreachable:
+        reason = f"{error}; no fresh link yet: {unreachable}"
+        return lambda generation, rendition, now: generation.retry_later(rendition, reason, now, policy, chance)
+    if renewal is None:
+        return lambda generation, rendition, now: generation.find_dead(rendition, error, now, policy, chance)
+
+    def follow(generation: Generation, rendition: Rendition, now: float) -> None:
+        rendition.url, rendition.link = renewal.url or rendition.url, renewal.link
+        generation.retry_later(rendition, f"{error}; trying a fresh link", now, policy, chance)
+
+    return follow
+
+
+def renew_link(item: Item, url: str, alias: str, vendor: Vendor) -> Renewal | None:
+    """Ask the vendor where a file is now: the details endpoint first, download-url next (veo-api §10).
+
+    :param alias: the vendor's id of an upgrade, if it has one of its own
+    :return: None if the vendor has nothing else
+    :raises VendorUnreachable:
+    """
+    task_id = alias if item.kind in (Kind.UHD, Kind.IMAGE) else item.task_id
+    if task_id and item.kind is not Kind.HD:
+        current = _pick(vendor.ask_details(task_id).urls, item)
+        if current and current != url:
+            return Renewal(url=current)
+    link = vendor.renew_link(url)
+    return Renewal(link=link) if link else None
+
+
+def _pick(urls: Urls, item: Item) -> str | None:
+    by_kind = {Kind.ORIGIN: urls.origin, Kind.FULL: urls.full, Kind.IMAGE: urls.image}
+    found = by_kind.get(item.kind or Kind.RESULT, urls.result)
+    index = 0 if item.kind in (Kind.UHD, Kind.IMAGE) else item.index
+    return found[index] if index < len(found) else None
+
+
+def _claim(draft: Draft, item: Item, policy: Policy) -> _Claim | None:
+    generation = draft.generation
+    rendition = _find(draft, item)
+    if generation is None or rendition is None:
+        return None
+    fence = generation.claim_mirror(rendition, draft.now, policy)
+    if fence is None:
+        return None
+    alias = _alias(generation, item)
+    return _Claim(fence, rendition.url, rendition.link, alias)
+
+
+def _alias(generation: Generation, item: Item) -> str:
+    video = generation.find(Kind.UHD, item.index)
+    return video.order.alias if video and video.order else ""
+
+
+def _renew(draft: Draft, item: Item, claim: _Claim, policy: Policy) -> bool:
+    rendition = _find(draft, item)
+    return rendition is not None and rendition.work.renew(claim.fence, draft.now, policy.lease)
+
+
+def _finish(draft: Draft, item: Item, claim: _Claim, outcome: Outcome) -> None:
+    """Write the outcome, unless the claim was lost: then somebody else is at it or has done it."""
+    rendition = _find(draft, item)
+    if draft.generation is not None and rendition is not None and rendition.work.holds(claim.fence):
+        outcome(draft.generation, rendition, draft.now)
+
+
+def _find(draft: Draft, item: Item) -> Rendition | None:
+    if draft.generation is None or item.kind is None:
+        return None
+    return draft.generation.find(item.kind, item.index)

@@ -1,0 +1,53 @@
+"""The front door: from a request to a recorded callback. Nothing is fetched or decided here."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from app.domain.callbacks import Callback, parse_callback
+from app.domain.ledger import Entry, Ledger, Recorded, Route, Trust
+
+#: judges (task id, timestamp, signature): see `app.adapters.signature.verify`
+Verify = Callable[[str, str | None, str | None], Trust | None]
+
+
+class Unauthorised(Exception):
+    """The callback proves nothing: bad signature, or a token that nobody was given."""
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """What the vendor's POST brought."""
+
+    route: Route
+    raw: bytes
+    #: epoch seconds of receipt
+    at: float
+    token: str | None = None
+    timestamp: str | None = None
+    signature: str | None = None
+
+
+def record_callback(delivery: Delivery, ledger: Ledger, verify: Verify | None) -> Callback:
+    """Read, authenticate and record a callback.
+
+    :param verify: None: unsigned callbacks are allowed
+    :raises UnreadableCallback: it names no generation
+    :raises Unauthorised:
+    :raises LedgerUnavailable: it is not recorded; the vendor shall try again
+    """
+    callback = parse_callback(delivery.raw, named=delivery.token is not None)
+    trust = _authenticate(callback, delivery, verify)
+    if trust is None:
+        raise Unauthorised("the signature is missing or wrong")
+    entry = Entry(at=delivery.at, route=delivery.route, trust=trust, raw=delivery.raw.decode("utf-8"))
+    if ledger.record(callback.task_id, delivery.token, entry) is Recorded.UNKNOWN_TOKEN:
+        raise Unauthorised("nobody was given this token")
+    return callback
+
+
+def _authenticate(callback: Callback, delivery: Delivery, verify: Verify | None) -> Trust | None:
+    if callback.task_id is None:  # `data` is null: no id, so no signature; the ledger judges the token (veo-api §7)
+        return Trust.TOKEN
+    if verify is None:
+        return Trust.UNSIGNED
+    return verify(callback.task_id, delivery.timestamp, delivery.signature)

@@ -1,0 +1,144 @@
+"""Settling: what recorded callbacks and the details endpoint say becomes a verdict, by one path for both."""
+
+from dataclasses import dataclass
+
+from app.domain.callbacks import Callback, Outcome, parse_callback
+from app.domain.errors import VendorUnreachable
+from app.domain.generation import Generation
+from app.domain.ledger import Draft, Ledger, Pending, Route, Trust
+from app.domain.policy import Policy
+from app.domain.vendor import OrderAnswer, OrderProgress, Progress, Vendor, Verdict
+from app.domain.work import Item, Kind
+
+#: why a 4K that exists at the vendor's is not fetched
+NOT_ASKED_FOR = (
+    "a 4K callback came, but no 4K was asked for here; asking the vendor about it could buy one. "
+    "To have it fetched, ask for the upgrade"
+)
+
+
+@dataclass(frozen=True)
+class _Claim:
+    fence: int
+    #: what brought us here
+    source: str
+    #: a verdict is missing
+    ask: bool
+
+
+def settle(item: Item, ledger: Ledger, vendor: Vendor | None, policy: Policy) -> None:
+    """Look at a generation: count its new callbacks, and learn the verdict if one is still missing.
+
+    The vendor is asked, since a callback's body is unsigned. Without a vendor (no key is set) callbacks are believed.
+
+    :raises LedgerUnavailable: nothing is lost, the work is due again when the claim lapses
+    """
+    claim = ledger.change(item.task_id, lambda draft: _claim(draft, item, vendor is not None, policy), focus=item)
+    if claim is None:
+        return
+    verdict = None
+    if claim.ask and vendor is not None:
+        try:
+            verdict = vendor.ask_details(item.task_id)
+        except VendorUnreachable as error:
+            verdict = Verdict(Progress.GENERATING, msg=str(error))
+    ledger.change(item.task_id, lambda draft: _finish(draft, claim, verdict, policy), focus=item)
+
+
+def _claim(draft: Draft, item: Item, confirm: bool, policy: Policy) -> _Claim | None:
+    """Claim the generation and take in its callbacks: from here on they are part of it."""
+    if draft.generation is None:
+        if not draft.pending:
+            return None
+        draft.generation = Generation.track(item.task_id, draft.now, policy)
+    generation = draft.generation
+    fence = generation.settle.claim(draft.now, policy.lease, early=bool(draft.pending))
+    if fence is None:
+        return None
+    news = [_take_in(generation, pending, draft, confirm, policy) for pending in draft.pending]
+    draft.settled = len(draft.pending)
+    about_verdict: list[Outcome | None] = [outcome for outcome in news if outcome is not None]
+    ask = any(generation.needs_verdict(outcome) for outcome in about_verdict or [None])
+    return _Claim(fence, "callback" if about_verdict else "poll", ask)
+
+
+def _finish(draft: Draft, claim: _Claim, verdict: Verdict | None, policy: Policy) -> None:
+    generation = draft.generation
+    if generation is None:
+        return
+    if verdict is not None:
+        generation.hear(verdict, claim.source, draft.now)
+    if generation.settle.holds(claim.fence):
+        generation.await_verdict(draft.now, policy)
+
+
+def _take_in(generation: Generation, pending: Pending, draft: Draft, confirm: bool, policy: Policy) -> Outcome | None:
+    """Take in one callback. Gives what it says of the generation's own verdict, None if it is about an upgrade."""
+    callback = parse_callback(pending.entry.raw, named=True)
+    believed = not confirm and pending.entry.trust is not Trust.STALE
+    kind, index = _subject(generation, pending)
+    subject = f"{kind}/{index}" if kind else "generation"
+    if generation.count_callback(f"{subject} {callback.outcome} {callback.code}", draft.now):
+        draft.history.append(pending.entry)
+    if kind is not None:
+        _hear_of_upgrade(generation, kind, index, callback, believed, draft.now, policy)
+        return None
+    if callback.credits is not None:
+        generation.credits = callback.credits
+    if believed:
+        generation.hear(_as_verdict(callback, pending.entry.route), "callback", draft.now)
+    return callback.outcome
+
+
+def _subject(generation: Generation, pending: Pending) -> tuple[Kind | None, int]:
+    """Which upgrade a callback is about; (None, 0): the generation itself.
+
+    A 4K callback with neither a token nor an id that we were given for a 4K is about this generation's 4K if its verdict is
+    known. If not, its id may be that of a 4K task of its own, which is a generation to us; the details endpoint tells (veo-api
+    §6, §8).
+    """
+    if pending.kind is not None:
+        return pending.kind, pending.index
+    if pending.entry.route is Route.UHD and generation.verdict is Progress.SUCCEEDED:
+        return Kind.UHD, 0
+    return None, 0
+
+
+def _hear_of_upgrade(
+    generation: Generation, kind: Kind, index: int, callback: Callback, believed: bool, now: float, policy: Policy
+) -> None:
+    rendition = generation.find(kind, index)
+    if rendition is not None and rendition.order is not None and believed:
+        generation.hear_order(rendition, _as_order_answer(callback), now, policy)
+    elif rendition is not None:
+        failed = callback.outcome is Outcome.FAILED
+        reported = (callback.msg or f"code {callback.code}") if failed else ""
+        generation.expect_upgrade(rendition, reported, now, policy)
+    elif believed and callback.urls:
+        generation.hear(_as_verdict(callback, Route.UHD), "callback", now)
+    else:
+        generation.deny_upgrade(kind, index, NOT_ASKED_FOR, now)
+
+
+_PROGRESS = {Outcome.SUCCEEDED: Progress.SUCCEEDED, Outcome.FAILED: Progress.FAILED, Outcome.ASK: Progress.GENERATING}
+_ORDER_PROGRESS = {
+    Outcome.SUCCEEDED: OrderProgress.READY,
+    Outcome.FAILED: OrderProgress.UNAVAILABLE,
+    Outcome.ASK: OrderProgress.UNCERTAIN,
+}
+
+
+def _as_verdict(callback: Callback, route: Route) -> Verdict:
+    return Verdict(
+        _PROGRESS[callback.outcome],
+        code=callback.code,
+        msg=callback.msg,
+        urls=callback.urls,
+        fallback=callback.fallback,
+        credits=callback.credits,
+        main=Kind.UHD if route is Route.UHD else Kind.RESULT,
+    )
+
+
+def _as_order_answer(callback: Callback) -> OrderAnswer:
+    return OrderAnswer(_ORDER_PROGRESS[callback.outcome], callback.code, callback.msg, callback.urls)

@@ -1,0 +1,207 @@
+"""All configuration, and the only reader of the environment.
+
+Names and defaults are those of the README's table. A `.env` file in the working directory is read too; the environment wins.
+boto3 reads its own variables (`AWS_ENDPOINT_URL_S3`, `AWS_ACCESS_KEY_ID`, …).
+"""
+
+import re
+import sys
+from typing import Annotated, Any, Self
+from urllib.parse import urlsplit
+
+from dotenv import find_dotenv, load_dotenv
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from app.domain.policy import Policy
+from app.domain.work import UPGRADES, Kind
+
+PREFIX = "REELKEEP_"
+#: exit status for a wrong or missing setting: EX_CONFIG of sysexits.h
+EXIT_CONFIG = 78
+#: where the vendor's files live (veo-api §11)
+VENDOR_HOSTS = ("*.aiquickdraw.com", "*.redpandaai.co", "*.kie.ai", "*.r2.cloudflarestorage.com")
+
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)I?B?", re.IGNORECASE)
+_RATE = re.compile(r"(\d+)/(\d+(?:\.\d+)?)s?")
+
+
+class ConfigurationError(Exception):
+    """A setting is wrong or missing. The message is one line that names it and says what to do."""
+
+
+def _split(value: Any) -> Any:
+    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+def _read_size(value: Any) -> Any:
+    """Bytes, from `4294967296`, `4 GiB` or `4G`."""
+    match = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match is None:
+        return value
+    return int(float(match[1]) * 1024 ** " KMGT".index(match[2].upper() or " "))
+
+
+#: comma-separated in the environment
+Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+Secrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split)]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Size = Annotated[int, BeforeValidator(_read_size), Field(gt=0)]
+
+
+class Settings(BaseSettings):
+    """Everything that can be set; each field is `REELKEEP_` and its name in capitals. Seconds may be fractions."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_ignore_empty=True, extra="ignore", hide_input_in_errors=True
+    )
+
+    #: the ledger
+    redis_url: str = "redis://127.0.0.1:6379/0"
+    #: Celery's broker, any that Celery supports; default: the ledger's Redis
+    broker_url: str = ""
+    s3_bucket: str = ""
+    s3_prefix: str = "veo/"
+    kie_api_key: SecretStr = SecretStr("")
+    kie_base_url: str = "https://api.kie.ai"
+    #: what the vendor reaches us by; callback URLs are built from it
+    public_url: str = ""
+    #: HMAC keys of the vendor's callbacks, comma-separated for rotation
+    webhook_keys: Secrets = ()
+    #: accept unsigned callbacks
+    allow_unsigned: bool = False
+    #: age in seconds up to which a signature is taken at its word; an older one is a reason to ask the vendor
+    webhook_max_age: Seconds = 900
+    #: bearer tokens of the user's routes, comma-separated; none: they answer 401
+    api_tokens: Secrets = ()
+    #: bought for every eligible generation: `1080p`, `4k` or both
+    upgrades: Annotated[tuple[Kind, ...], NoDecode, BeforeValidator(_split)] = ()
+    #: a budget in credits for upgrades, each UTC day
+    upgrade_credits_per_day: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    first_poll_after: Seconds = 300
+    poll_interval: Seconds = 30
+    poll_interval_max: Seconds = 300
+    give_up_after: Seconds = 86400
+    #: seconds after asking for a 4K without hearing of it (1080p: a tenth)
+    upgrade_poll_after: Seconds = 600
+    sweep_every: Seconds = 15
+    #: how long a worker's claim lasts without a sign of life
+    lease: Seconds = 60
+    #: submits and upgrades across the fleet, number/seconds
+    provider_rate: str = "20/10s"
+    #: hosts that may be fetched from, `*.` for all below
+    download_hosts: Words = VENDOR_HOSTS
+    #: allow http and private addresses: demo and tests
+    download_insecure: bool = False
+    download_max_bytes: Size = 4 * 1024**3
+    download_deadline: Seconds = 900
+    #: bytes per second
+    download_min_rate: Size = 16 * 1024
+    retry_base: Seconds = 2
+    retry_max: Seconds = 600
+    link_lifetime: Seconds = 1209600
+
+    @field_validator("redis_url")
+    @classmethod
+    def _check_redis(cls, value: str) -> str:
+        if urlsplit(value).scheme not in ("redis", "rediss", "unix"):
+            raise ValueError("must be a redis://, rediss:// or unix:// URL")
+        return value
+
+    @field_validator("kie_base_url", "public_url")
+    @classmethod
+    def _check_http(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if value and (parts.scheme not in ("http", "https") or not parts.hostname):
+            raise ValueError("must be an http:// or https:// URL")
+        return value.rstrip("/")
+
+    @field_validator("upgrades")
+    @classmethod
+    def _check_upgrades(cls, value: tuple[Kind, ...]) -> tuple[Kind, ...]:
+        if wrong := [kind for kind in value if kind not in UPGRADES]:
+            raise ValueError(f"must be 1080p, 4k or both, not {', '.join(wrong)}")
+        return tuple(dict.fromkeys(value))
+
+    @field_validator("s3_prefix")
+    @classmethod
+    def _check_prefix(cls, value: str) -> str:
+        if value.startswith("/") or ".." in value.split("/"):
+            raise ValueError("must be a relative key prefix such as veo/")
+        return value if value.endswith("/") else f"{value}/"
+
+    @field_validator("provider_rate")
+    @classmethod
+    def _check_rate(cls, value: str) -> str:
+        if _RATE.fullmatch(value) is None:
+            raise ValueError("must be a number and a time, such as 20/10s")
+        return value
+
+    @model_validator(mode="after")
+    def _check_relations(self) -> Self:
+        for smaller, larger in (("poll_interval", "poll_interval_max"), ("retry_base", "retry_max")):
+            if getattr(self, smaller) > getattr(self, larger):
+                raise ValueError(f"{_name(smaller)} must not be above {_name(larger)}")
+        return self
+
+    @property
+    def broker(self) -> str:
+        """The broker's URL."""
+        return self.broker_url or self.redis_url
+
+    @property
+    def policy(self) -> Policy:
+        """The numbers that the rules are applied with."""
+        names = Policy.__dataclass_fields__
+        return Policy(**{name: getattr(self, name) for name in names})
+
+    def callback_url(self, token: str) -> str | None:
+        """The callback URL of a 4K order; None if the vendor cannot reach us."""
+        return f"{self.public_url}/callbacks/veo/4k/{token}" if self.public_url else None
+
+    def require_callbacks(self) -> Self:
+        """For the process that receives callbacks. :raises ConfigurationError:"""
+        if not self.webhook_keys and not self.allow_unsigned:
+            raise ConfigurationError(
+                "REELKEEP_WEBHOOK_KEYS: missing; set the webhookHmacKey from the vendor's account settings "
+                "(or REELKEEP_ALLOW_UNSIGNED=1 to accept unsigned callbacks)"
+            )
+        return self
+
+    def require_bucket(self) -> Self:
+        """For the processes that store. :raises ConfigurationError:"""
+        if not self.s3_bucket:
+            raise ConfigurationError("REELKEEP_S3_BUCKET: missing; set the name of the bucket that videos are kept in")
+        return self
+
+
+def load() -> Settings:
+    """Read the settings. :raises ConfigurationError: in one line, without the value if it is a secret"""
+    load_dotenv(find_dotenv(usecwd=True))
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        message = first["msg"].removeprefix("Value error, ")
+        message = message[:1].lower() + message[1:] if first["loc"] else message
+        name = f"{_name(str(first['loc'][0]))}: " if first["loc"] else ""
+        raise ConfigurationError(f"{name}{message}") from None
+
+
+def load_or_exit(*requirements: str) -> Settings:
+    """For a process's start: the settings, or one line on stderr and exit status 78.
+
+    :param requirements: `callbacks`, `bucket`: see `Settings.require_…`
+    """
+    try:
+        settings = load()
+        for requirement in requirements:
+            getattr(settings, f"require_{requirement}")()
+    except ConfigurationError as error:
+        print(f"reelkeep: {error}", file=sys.stderr)
+        sys.exit(EXIT_CONFIG)
+    return settings
+
+
+def _name(field: str) -> str:
+    return f"{PREFIX}{field.upper()}"

@@ -1,0 +1,81 @@
+"""The simulator's own count of everything, to hold a client's claims against."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from app.simulator.records import Generation, Upgrade
+from app.simulator.vendor import Vendor
+
+
+def write_books(vendor: Vendor, requests: Mapping[str, int]) -> dict[str, Any]:
+    """Everything as JSON; `requests` counts those received by endpoint. Times are epoch seconds."""
+    shelf = vendor.shelf
+    return {
+        "generations": {task_id: _generation(vendor, known) for task_id, known in vendor.generations.items()},
+        "purchases": [_purchase(vendor, upgrade) for upgrade in vendor.upgrades.values()],
+        "asked": [
+            {"taskId": task_id, "index": index, "kind": kind, "count": count}
+            for (task_id, index, kind), count in vendor.upgrades_asked.items()
+        ],
+        "files": _files(vendor),
+        "fetches": {
+            path: {"count": count, "bytes": shelf.sent[path]} for path, count in shelf.fetched.items()
+        },
+        "details": dict(vendor.details_asked),
+        "requests": dict(requests),
+        "creditsLeft": vendor.credits,
+    }
+
+
+def _generation(vendor: Vendor, generation: Generation) -> dict[str, Any]:
+    outcome = generation.outcome(vendor.clock())
+    done = outcome == "success"
+    urls = vendor.shelf.first_urls
+    return {
+        "scenario": generation.scenario_name,
+        "prompt": generation.params["prompt"],
+        "parent": generation.parent,
+        "credits": generation.credits,
+        "createdAt": generation.created_at,
+        "outcome": outcome,
+        "resultUrls": urls(generation.results) if done else [],
+        "originUrls": urls(generation.origins) if done else [],
+        "fullResultUrls": urls(generation.fulls) if done else [],
+        "deliveries": list(generation.deliveries),
+    }
+
+
+def _purchase(vendor: Vendor, upgrade: Upgrade) -> dict[str, Any]:
+    outcome = upgrade.outcome(vendor.clock())
+    done = outcome == "success"
+    own_id = upgrade.task_id != upgrade.parent.task_id
+    urls = vendor.shelf.first_urls
+    return {
+        "taskId": upgrade.parent.task_id,
+        "index": upgrade.index,
+        "kind": upgrade.kind,
+        "credits": upgrade.credits,
+        "at": upgrade.ordered_at,
+        "newTaskId": upgrade.task_id if own_id else None,
+        "outcome": outcome,
+        "resultUrls": urls(upgrade.videos) if done else [],
+        "imageUrls": urls(upgrade.images) if done else [],
+        "deliveries": list(upgrade.deliveries),
+    }
+
+
+def _files(vendor: Vendor) -> dict[str, Any]:
+    now = vendor.clock()
+    return {
+        path: {
+            "taskId": link.file.task_id,
+            "kind": link.file.kind,
+            "index": link.file.index,
+            "bytes": link.file.size,
+            "sha256": link.file.sha256,
+        }
+        for path, link in vendor.shelf.links.items()
+        if link.file.made_at <= now
+    }

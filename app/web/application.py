@@ -1,0 +1,62 @@
+"""Joins the web process's parts."""
+
+import time
+from http import HTTPStatus
+
+from flask import Flask, Response
+from werkzeug.exceptions import HTTPException
+
+from app.adapters.redis_ledger import Outlet, RedisLedger
+from app.adapters.signature import verify
+from app.domain.errors import LedgerUnavailable
+from app.domain.ledger import Ledger, Trust
+from app.settings import Settings
+from app.web.callbacks import LARGEST_BODY, callback_routes
+from app.web.generations import generation_routes
+from app.web.health import health_routes
+from app.web.problems import Problem, on_http_exception, on_problem, render_problem
+
+#: seconds for connecting to Redis and for its answer: two of these stay under the 3 s in which a callback is answered
+REDIS_TIMEOUT = 1.0
+
+
+def create_app(settings: Settings) -> Flask:
+    """The application for these settings. Nothing is connected yet."""
+    ledger = RedisLedger(
+        settings.redis_url,
+        broker_url=settings.broker,
+        outlet=lambda: _open_outlet(settings.broker),
+        timeout=REDIS_TIMEOUT,
+    )
+    return build_app(settings, ledger)
+
+
+def build_app(settings: Settings, ledger: Ledger) -> Flask:
+    """The application on a given ledger."""
+    app = Flask("reelkeep", static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = LARGEST_BODY
+    app.json.sort_keys = False  # type: ignore[attr-defined]  # of the default JSON provider
+    keys = [key.get_secret_value() for key in settings.webhook_keys]
+
+    def check(task_id: str, timestamp: str | None, signature: str | None) -> Trust | None:
+        return verify(keys, task_id, timestamp, signature, now=time.time(), max_age=settings.webhook_max_age)
+
+    tokens = [token.get_secret_value() for token in settings.api_tokens]
+    app.register_blueprint(callback_routes(ledger, check if keys else None))
+    app.register_blueprint(generation_routes(ledger, settings.policy, tokens))
+    app.register_blueprint(health_routes(ledger, settings.sweep_every))
+    app.register_error_handler(Problem, on_problem)
+    app.register_error_handler(HTTPException, on_http_exception)
+    app.register_error_handler(LedgerUnavailable, _on_ledger_unavailable)
+    return app
+
+
+def _open_outlet(broker_url: str) -> Outlet:
+    # Imported here: only a broker on another server needs Celery in the web process.
+    from app.adapters.celery_outlet import CeleryOutlet
+
+    return CeleryOutlet(broker_url)
+
+
+def _on_ledger_unavailable(error: LedgerUnavailable) -> Response:
+    return render_problem(HTTPStatus.SERVICE_UNAVAILABLE, f"not recorded, try again: {error}", {"Retry-After": "5"})

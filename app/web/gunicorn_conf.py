@@ -1,0 +1,23 @@
+"""Gunicorn's configuration: `gunicorn --config python:app.web.gunicorn_conf app.web.wsgi:app`.
+
+The settings are read here first: a wrong one then stops the whole process with its one line, before any worker is made.
+"""
+
+import os
+
+from app.settings import load_or_exit
+
+load_or_exit("callbacks")
+
+bind = f"{os.environ.get('REELKEEP_WEB_HOST', '127.0.0.1')}:{os.environ.get('PORT', '8000')}"
+workers = int(os.environ.get("WEB_CONCURRENCY", "2"))
+worker_class = "gthread"
+threads = 8
+#: the vendor waits 15 s; Redis is given up after 2
+timeout = 30
+graceful_timeout = 20
+keepalive = 5
+accesslog = None
+errorlog = "-"
+#: a header line over this is refused with 400 by gunicorn itself
+limit_request_field_size = 8190

@@ -1,0 +1,214 @@
+import io
+import random
+import struct
+import time
+import zlib
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from app.domain.container import Media, NotMedia, inspect
+
+MEDIA = Path(__file__).parents[2] / "media"
+VIDEO = (MEDIA / "result-720p.mp4").read_bytes()
+PORTRAIT = (MEDIA / "origin-720p-portrait.mp4").read_bytes()
+JPEG = (MEDIA / "preview.jpg").read_bytes()
+
+
+def look(data: bytes, *, picture: bool = False) -> Media:
+    return inspect(io.BytesIO(data), len(data), picture=picture)
+
+
+def box(kind: bytes, *content: bytes) -> bytes:
+    body = b"".join(content)
+    return struct.pack(">I4s", 8 + len(body), kind) + body
+
+
+def large_box(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I4sQ", 1, kind, 16 + len(content)) + content
+
+
+def ftyp(brand: bytes = b"isom") -> bytes:
+    return box(b"ftyp", brand, bytes(4))
+
+
+def track(handler: bytes, width: int, height: int, *, version: int = 0) -> bytes:
+    header = bytes([version, 0, 0, 0]) + bytes(72 if version == 0 else 84)
+    tkhd = box(b"tkhd", header, struct.pack(">II", width << 16, height << 16))
+    return box(b"trak", tkhd, box(b"mdia", box(b"hdlr", bytes(8), handler, bytes(12))))
+
+
+def movie(*tracks: bytes, scale: int = 1000, duration: int = 8000, version: int = 0) -> bytes:
+    start = bytes([version, 0, 0, 0]) + bytes(8 if version == 0 else 16)
+    numbers = struct.pack(">II" if version == 0 else ">IQ", scale, duration)
+    return box(b"moov", box(b"mvhd", start, numbers, bytes(80)), *(tracks or (track(b"vide", 640, 360),)))
+
+
+def chunk(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+IHDR = chunk(b"IHDR", struct.pack(">IIBBBBB", 3, 2, 8, 2, 0, 0, 0))
+IDAT = chunk(b"IDAT", zlib.compress(bytes(2 * (1 + 3 * 3))))
+PNG = SIGNATURE + IHDR + IDAT + chunk(b"IEND", b"")
+
+
+def webp(kind: bytes, content: bytes) -> bytes:
+    body = b"WEBP" + kind + struct.pack("<I", len(content)) + content
+    return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
+WEBPS = {
+    "extended": webp(b"VP8X", bytes(4) + (639).to_bytes(3, "little") + (359).to_bytes(3, "little")),
+    "lossless": webp(b"VP8L", b"\x2f" + (639 | 359 << 14).to_bytes(4, "little") + bytes(5)),
+    "lossy": webp(b"VP8 ", bytes(3) + b"\x9d\x01\x2a" + struct.pack("<HH", 640, 360) + bytes(2)),
+}
+
+
+def test_a_video_tells_its_kind_size_and_length() -> None:
+    assert Media("video/mp4", "mp4", 1280, 720, 2.0) == look(VIDEO)
+
+
+def test_a_portrait_video_is_higher_than_wide() -> None:
+    media = look(PORTRAIT)
+    assert (media.width, media.height) == (720, 1280)
+
+
+def test_the_quicktime_brand_makes_a_mov() -> None:
+    media = look(ftyp(b"qt  ") + movie() + box(b"mdat", b"x"))
+    assert (media.content_type, media.extension) == ("video/quicktime", "mov")
+
+
+@pytest.mark.parametrize("version", [0, 1])
+def test_both_versions_of_the_headers_are_read(version: int) -> None:
+    data = ftyp() + movie(track(b"vide", 1920, 1080, version=version), version=version) + box(b"mdat", b"x")
+    assert Media("video/mp4", "mp4", 1920, 1080, 8.0) == look(data)
+
+
+def test_the_size_is_the_video_tracks_whatever_the_order_of_tracks() -> None:
+    media = look(ftyp() + movie(track(b"soun", 0, 0), track(b"vide", 64, 32)) + box(b"mdat", b"x"))
+    assert (media.width, media.height) == (64, 32)
+
+
+def test_a_box_may_have_a_64_bit_length() -> None:
+    assert look(ftyp() + movie() + large_box(b"mdat", b"x" * 9)).seconds == 8.0
+
+
+def test_the_last_box_may_reach_to_the_end_of_the_file() -> None:
+    assert look(ftyp() + movie() + struct.pack(">I4s", 0, b"mdat") + b"x" * 9).seconds == 8.0
+
+
+@pytest.mark.parametrize("duration", [0, 0xFFFFFFFF])
+def test_a_video_may_leave_its_length_unsaid(duration: int) -> None:
+    assert look(ftyp() + movie(duration=duration) + box(b"mdat", b"x")).seconds is None
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "empty"),
+        (b"\n <!DOCTYPE html><html></html>", "an HTML page, not a video"),
+        (b"<!-- x --><HTML>", "an HTML page, not a video"),
+        (b'<?xml version="1.0"?><Error/>', "an XML document, not a video"),
+        (b'{"code": 404}', "JSON, not a video"),
+        (VIDEO[:-1], "ends inside box 'mdat'"),
+        (VIDEO[:20], "ends inside box 'ftyp'"),
+        (VIDEO + b"abc", "ends inside a box header"),
+        (JPEG, "ends inside box"),
+        (movie() + ftyp() + box(b"mdat", b"x"), "begins with box 'moov' in place of 'ftyp'"),
+        (box(b"free"), "no box 'ftyp'"),
+        (ftyp() + box(b"mdat", b"x"), "no box 'moov'"),
+        (ftyp() + movie(), "no content in box 'mdat'"),
+        (ftyp() + movie() + box(b"mdat"), "no content in box 'mdat'"),
+        (ftyp() + box(b"moov", track(b"vide", 1, 1)) + box(b"mdat", b"x"), "no box 'mvhd'"),
+        (ftyp() + movie(track(b"soun", 0, 0)) + box(b"mdat", b"x"), "no video track"),
+        (ftyp() + movie(track(b"vide", 0, 0)) + box(b"mdat", b"x"), "no picture size"),
+        (ftyp() + movie() + struct.pack(">I4s", 7, b"mdat"), "claims a length of 7 bytes"),
+        (ftyp() + box(b"moov", struct.pack(">I4s", 0, b"mvhd")) + box(b"mdat", b"x"), "claims a length of 0 bytes"),
+        (ftyp() + box(b"moov", box(b"mvhd", b"\x07" + bytes(99))) + box(b"mdat", b"x"), "'mvhd' is malformed"),
+        (ftyp() + box(b"moov", box(b"mvhd", bytes(5))) + box(b"mdat", b"x"), "'mvhd' is malformed"),
+        (ftyp() + box(b"moov", struct.pack(">I4s", 999, b"mvhd")) + box(b"mdat", b"x"), "ends inside box 'mvhd'"),
+        (ftyp() + box(b"free") * 30_000, "more than 20000 boxes"),
+    ],
+)
+def test_what_is_no_whole_video_is_refused_by_name(data: bytes, message: str) -> None:
+    with pytest.raises(NotMedia, match=message):
+        look(data)
+
+
+def test_a_jpeg_tells_its_size() -> None:
+    assert Media("image/jpeg", "jpg", 640, 360, None) == look(JPEG, picture=True)
+
+
+def test_a_jpeg_may_be_padded_at_its_end() -> None:
+    assert look(JPEG + bytes(16), picture=True).width == 640
+
+
+def test_a_png_tells_its_size() -> None:
+    assert Media("image/png", "png", 3, 2, None) == look(PNG, picture=True)
+
+
+@pytest.mark.parametrize("form", WEBPS)
+def test_a_webp_tells_its_size(form: str) -> None:
+    assert Media("image/webp", "webp", 640, 360, None) == look(WEBPS[form], picture=True)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "empty"),
+        (b"<html>", "an HTML page, not a picture"),
+        (VIDEO, "no JPEG, PNG or WebP"),
+        (JPEG[:-2], "no end mark"),
+        (JPEG[:100], "ends inside"),
+        (b"\xff\xd8\xff\xd9", "ends inside a JPEG segment"),
+        (b"\xff\xd8ab", "no marker at byte 2"),
+        (b"\xff\xd8\xff\xd8\x00\x04", "marker d8 at byte 2"),
+        (b"\xff\xd8\xff\xda\x00\x02..\xff\xd9", "no frame header"),
+        (b"\xff\xd8" + b"\xff" * 50_000, "more than 20000 segments"),
+        (PNG[:-1], "ends inside PNG chunk b'IEND'"),
+        (SIGNATURE + IHDR + IDAT, "ends inside a PNG chunk header"),
+        (PNG.replace(IDAT[8:12], b"\0\0\0\0"), "chunk b'IDAT' is damaged"),
+        (SIGNATURE + IDAT + chunk(b"IEND", b""), "it has no IHDR"),
+        (SIGNATURE + IHDR + chunk(b"IEND", b""), "it has no IDAT"),
+        (SIGNATURE + IHDR + IDAT * 20_001, "more than 20000 chunks"),
+        (WEBPS["lossy"][:-1], "ends inside a WebP"),
+        (WEBPS["lossy"] + b"..", "malformed WebP"),
+        (webp(b"ABCD", bytes(10)), "begins with chunk b'ABCD'"),
+        (webp(b"VP8 ", bytes(3) + b"\x9d\x01\x2a" + bytes(6)), "no size"),
+    ],
+)
+def test_what_is_no_whole_picture_is_refused_by_name(data: bytes, message: str) -> None:
+    with pytest.raises(NotMedia, match=message):
+        look(data, picture=True)
+
+
+@pytest.mark.parametrize("data", [VIDEO, b"<html>"])
+def test_the_file_is_left_at_its_start(data: bytes) -> None:
+    file = io.BytesIO(data)
+    with suppress(NotMedia):
+        inspect(file, len(data))
+    assert file.tell() == 0
+
+
+@pytest.mark.parametrize("data", [VIDEO, JPEG, PNG, *WEBPS.values()], ids=["mp4", "jpeg", "png", *WEBPS])
+def test_no_cut_file_passes(data: bytes) -> None:
+    picture = data is not VIDEO
+    for length in {*range(0, len(data), 1 + len(data) // 500), len(data) - 1}:
+        with pytest.raises(NotMedia):
+            look(data[:length], picture=picture)
+
+
+def test_damage_of_any_kind_ends_soon_and_in_no_other_error() -> None:
+    chance = random.Random(20)
+    seeds = [ftyp() + movie(track(b"soun", 0, 0), track(b"vide", 4, 4)) + box(b"mdat", b"x" * 50), JPEG[:2000], PNG]
+    started = time.monotonic()
+    for number in range(6000):
+        data = bytearray(chance.choice([*seeds, *WEBPS.values()]))
+        for _ in range(chance.randint(1, 8)):
+            data[chance.randrange(len(data))] = chance.choice([0, 1, 8, 0x7F, 0xFF, chance.randrange(256)])
+        with suppress(NotMedia):
+            look(bytes(data), picture=number % 2 == 0)
+    assert time.monotonic() - started < 30

@@ -1,0 +1,43 @@
+"""Celery's entry point: `celery --app workers.app …`. The one module whose import reads the settings."""
+
+import logging
+import threading
+from typing import Any
+
+from celery import Celery
+from celery.signals import setup_logging, worker_shutting_down
+
+from app.assembly import Parts, assemble
+from app.logs import configure_logs
+from app.settings import load_or_exit
+from workers import transport
+from workers.configuration import configure
+
+transport.install()
+settings = load_or_exit("bucket")
+app = Celery("reelkeep", include=["workers.tasks"])
+app.conf.update(configure(settings))
+
+_lock = threading.Lock()
+_parts: list[Parts] = []
+
+
+def parts() -> Parts:
+    """The process's parts, made when the first task needs them: after any fork."""
+    with _lock:
+        if not _parts:
+            _parts.append(assemble(settings))
+        return _parts[0]
+
+
+@setup_logging.connect
+def _set_up_logging(**_: Any) -> None:
+    configure_logs()
+    logging.getLogger("celery.app.trace").setLevel(logging.WARNING)
+    logging.getLogger("celery.worker.strategy").setLevel(logging.WARNING)
+
+
+@worker_shutting_down.connect
+def _hand_over(**_: Any) -> None:
+    """Running downloads stop at the next chunk and give their claims back."""
+    parts().stop.set()
