@@ -35,9 +35,9 @@ class CeleryOutlet:
 
     def depth(self, lane: Lane) -> int:
         """See `Outlet.depth`."""
-        try:
-            with self._celery.connection_for_write() as connection:
+        with self._celery.connection_for_write() as connection:
+            try:
                 channel: Any = connection.default_channel
                 return int(channel.queue_declare(lane.queue, passive=True).message_count)
-        except (KombuError, OSError):
-            return 0
+            except (KombuError, *connection.connection_errors, *connection.channel_errors):
+                return 0  # an emptied queue of a Redis broker is one that does not exist

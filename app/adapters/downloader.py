@@ -231,6 +231,8 @@ def is_public(address: str) -> bool:
             carried = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
         if carried is not None:
             return is_public(str(carried))
+        if ip.is_site_local:  # deprecated (RFC 3879), and global for Python 3.11
+            return False
     return ip.is_global and not ip.is_multicast and not ip.is_reserved
 
 

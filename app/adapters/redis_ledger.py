@@ -12,6 +12,7 @@ writes Celery's message.
     stats, health  counters and findings  turn:<name>   held by whoever does a periodic job now
 """
 
+import math
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -28,7 +29,7 @@ from app.adapters.celery_message import message_template
 from app.domain.errors import LedgerUnavailable
 from app.domain.generation import Generation, State
 from app.domain.ledger import Draft, Entry, Health, Page, Pending, Recorded, Tick
-from app.domain.work import LANES, Item, Kind, Lane, Step
+from app.domain.work import LANES, Item, Kind, Lane, Step, is_task_id
 
 T = TypeVar("T")
 
@@ -208,10 +209,10 @@ class RedisLedger:
     def _ids_after(self, index: str, count: int, cursor: str | None) -> list[tuple[str, float]]:
         first = 0
         if cursor is not None:
-            score, _, task_id = cursor.partition("~")
+            score, task_id = _read_cursor(cursor)
             rank = cast(int | None, self._redis.zrevrank(index, task_id))
             # A generation that has left this index since is stood in for by its time.
-            first = rank + 1 if rank is not None else self._redis.zcount(index, float(score), "+inf")
+            first = rank + 1 if rank is not None else self._redis.zcount(index, score, "+inf")
         return cast(
             list[tuple[str, float]], self._redis.zrange(index, first, first + count - 1, desc=True, withscores=True)
         )
@@ -261,6 +262,17 @@ def _database(url: str) -> int:
         return 0
     options = redis.connection.parse_url(url)  # type: ignore[no-untyped-call]  # of redis-py
     return int(options.get("db", 0))
+
+
+def _read_cursor(cursor: str) -> tuple[float, str]:
+    score, _, task_id = cursor.partition("~")
+    try:
+        at = float(score)
+    except ValueError:
+        at = math.nan
+    if not math.isfinite(at) or not is_task_id(task_id):
+        raise ValueError("cursor: take it from the page before, as it is")
+    return at, task_id
 
 
 def _read_pending(text: str) -> Pending:

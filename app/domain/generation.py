@@ -248,6 +248,7 @@ class Generation(BaseModel):
         """Count a callback by what it said. False: it is a repeat."""
         self.received += 1
         self.heard_at = now
+        self._changed(now)
         if said in self.heard or len(self.heard) >= MOST_HEARD:
             self.duplicates += 1
             return False

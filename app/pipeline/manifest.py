@@ -10,6 +10,7 @@ from app.domain.policy import Policy
 from app.domain.ports import Bucket
 from app.domain.view import describe
 from app.domain.work import Item
+from app.logs import log_event
 
 #: raised when a reader of older manifests would misunderstand a newer one
 FORMAT = 1
@@ -33,7 +34,8 @@ def write_manifest(item: Item, ledger: Ledger, bucket: Bucket, policy: Policy, p
         return
     try:
         bucket.put_json(manifest_key(prefix, item.task_id), claim.text)
-    except StoreUnavailable:
+    except StoreUnavailable as error:
+        log_event("manifest.postponed", task_id=item.task_id, error=str(error))
         ledger.change(item.task_id, lambda draft: _postpone(draft, claim, policy), focus=item)
     else:
         ledger.change(item.task_id, lambda draft: _finish(draft, claim), focus=item)

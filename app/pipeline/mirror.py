@@ -1,5 +1,6 @@
 """The one path for bytes: claim, fetch, check, put, record. Whatever asks for a rendition goes through here."""
 
+import logging
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from app.domain.ports import Bucket, Download, Fetcher
 from app.domain.urls import Urls
 from app.domain.vendor import Vendor
 from app.domain.work import Item, Kind
+from app.logs import log_event
 from app.pipeline.lease import keep_alive
 
 #: what a finished attempt does to the rendition
@@ -49,7 +51,8 @@ def mirror(
         lambda: ledger.change(item.task_id, lambda draft: _renew(draft, item, claim, policy)), policy.lease / 3
     ):
         outcome = _attempt(item, claim, fetcher, bucket, vendor, policy, prefix)
-    ledger.change(item.task_id, lambda draft: _finish(draft, item, claim, outcome), focus=item)
+    rendition = ledger.change(item.task_id, lambda draft: _finish(draft, item, claim, outcome), focus=item)
+    _log(item, rendition)
 
 
 def object_key(prefix: str, task_id: str, kind: Kind, index: int, extension: str) -> str:
@@ -81,7 +84,11 @@ def _attempt(
         return lambda generation, rendition, now: generation.hand_over(rendition, now)
     except Transient as error:
         reason = str(error)
-        return lambda generation, rendition, now: generation.retry_later(rendition, reason, now, policy, chance)
+    except Exception as error:
+        # A fault of ours: seen in the log and on the rendition, and tried again at growing intervals like any other.
+        logging.getLogger("reelkeep").exception("mirror.fault item=%s", item)
+        reason = f"internal error: {type(error).__name__}"
+    return lambda generation, rendition, now: generation.retry_later(rendition, reason, now, policy, chance)
 
 
 def _put(item: Item, download: Download, bucket: Bucket, prefix: str) -> Outcome:
@@ -156,11 +163,23 @@ def _renew(draft: Draft, item: Item, claim: _Claim, policy: Policy) -> bool:
     return rendition is not None and rendition.work.renew(claim.fence, draft.now, policy.lease)
 
 
-def _finish(draft: Draft, item: Item, claim: _Claim, outcome: Outcome) -> None:
+def _finish(draft: Draft, item: Item, claim: _Claim, outcome: Outcome) -> Rendition | None:
     """Write the outcome, unless the claim was lost: then somebody else is at it or has done it."""
     rendition = _find(draft, item)
-    if draft.generation is not None and rendition is not None and rendition.work.holds(claim.fence):
-        outcome(draft.generation, rendition, draft.now)
+    if draft.generation is None or rendition is None or not rendition.work.holds(claim.fence):
+        return None
+    outcome(draft.generation, rendition, draft.now)
+    return rendition
+
+
+def _log(item: Item, rendition: Rendition | None) -> None:
+    if rendition is None:
+        log_event("rendition.overtaken", task_id=item.task_id, kind=item.kind, index=item.index)
+        return
+    event = f"rendition.{rendition.state if rendition.ended else 'postponed'}"
+    facts = {"attempt": rendition.attempts, "bytes": rendition.bytes, "error": rendition.error}
+    shown = {name: value for name, value in facts.items() if value}
+    log_event(event, task_id=item.task_id, kind=item.kind, index=item.index, **shown)
 
 
 def _find(draft: Draft, item: Item) -> Rendition | None:

@@ -4,11 +4,12 @@ from dataclasses import dataclass
 
 from app.domain.callbacks import Callback, Outcome, parse_callback
 from app.domain.errors import VendorUnreachable
-from app.domain.generation import Generation
+from app.domain.generation import Generation, State
 from app.domain.ledger import Draft, Ledger, Pending, Route, Trust
 from app.domain.policy import Policy
 from app.domain.vendor import OrderAnswer, OrderProgress, Progress, Vendor, Verdict
 from app.domain.work import Item, Kind
+from app.logs import log_event
 
 #: why a 4K that exists at the vendor's is not fetched
 NOT_ASKED_FOR = (
@@ -42,7 +43,9 @@ def settle(item: Item, ledger: Ledger, vendor: Vendor | None, policy: Policy) ->
             verdict = vendor.ask_details(item.task_id)
         except VendorUnreachable as error:
             verdict = Verdict(Progress.GENERATING, msg=str(error))
-    ledger.change(item.task_id, lambda draft: _finish(draft, claim, verdict, policy), focus=item)
+    state = ledger.change(item.task_id, lambda draft: _finish(draft, claim, verdict, policy), focus=item)
+    said = verdict.progress if verdict else None
+    log_event("generation.settled", task_id=item.task_id, source=claim.source, vendor=said, state=state)
 
 
 def _claim(draft: Draft, item: Item, confirm: bool, policy: Policy) -> _Claim | None:
@@ -62,14 +65,15 @@ def _claim(draft: Draft, item: Item, confirm: bool, policy: Policy) -> _Claim | 
     return _Claim(fence, "callback" if about_verdict else "poll", ask)
 
 
-def _finish(draft: Draft, claim: _Claim, verdict: Verdict | None, policy: Policy) -> None:
+def _finish(draft: Draft, claim: _Claim, verdict: Verdict | None, policy: Policy) -> State | None:
     generation = draft.generation
     if generation is None:
-        return
+        return None
     if verdict is not None:
         generation.hear(verdict, claim.source, draft.now)
     if generation.settle.holds(claim.fence):
         generation.await_verdict(draft.now, policy)
+    return generation.state
 
 
 def _take_in(generation: Generation, pending: Pending, draft: Draft, confirm: bool, policy: Policy) -> Outcome | None:

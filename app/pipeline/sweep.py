@@ -3,6 +3,7 @@
 from app.domain.errors import StoreUnavailable
 from app.domain.ledger import Ledger, Tick
 from app.domain.ports import Bucket
+from app.logs import log_event
 
 
 def sweep(ledger: Ledger, bucket: Bucket, every: float) -> Tick | None:
@@ -17,11 +18,14 @@ def sweep(ledger: Ledger, bucket: Bucket, every: float) -> Tick | None:
     if not ledger.take_turn("sweep", every):
         return None
     tick = ledger.tick()
+    if tick.due or tick.rescued:
+        log_event("sweep.enqueued", due=tick.due, rescued=tick.rescued)
     ledger.note_health({"sweep_at": ""})
     try:
         bucket.check()
         error = ""
     except StoreUnavailable as failure:
         error = str(failure)
+        log_event("bucket.unavailable", error=error)
     ledger.note_health({"bucket_at": "", "bucket_error": error})
     return tick

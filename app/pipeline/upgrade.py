@@ -13,6 +13,7 @@ from app.domain.ledger import Draft, Ledger
 from app.domain.policy import Policy
 from app.domain.vendor import OrderAnswer, OrderProgress, Progress, Vendor, Verdict
 from app.domain.work import Item, Kind
+from app.logs import log_event
 
 #: makes a callback URL from a token; None: the vendor cannot reach us
 CallbackUrl = Callable[[str], str | None]
@@ -31,6 +32,8 @@ def upgrade(item: Item, ledger: Ledger, vendor: Vendor | None, policy: Policy, c
         return
     answer = _ask(item, claim, vendor, callback_url)
     ledger.change(item.task_id, lambda draft: _finish(draft, item, claim, answer, policy), focus=item)
+    facts = {"kind": item.kind, "index": item.index, "progress": answer.progress, "code": answer.code, "msg": answer.msg}
+    log_event("upgrade.answered", task_id=item.task_id, **facts)
 
 
 def _ask(item: Item, claim: OrderClaim, vendor: Vendor | None, callback_url: CallbackUrl) -> OrderAnswer:

@@ -59,7 +59,10 @@ def generation_routes(ledger: Ledger, policy: Policy, tokens: Sequence[str]) -> 
 
     @routes.get("/generations")
     def list_generations() -> Response:
-        page = ledger.page(_read_state(), _read_limit(), request.args.get("cursor"))
+        try:
+            page = ledger.page(_read_state(), _read_limit(), request.args.get("cursor"))
+        except ValueError as error:
+            raise Problem(HTTPStatus.BAD_REQUEST, str(error)) from None
         return jsonify(generations=[describe(generation) for generation in page.generations], cursor=page.cursor)
 
     @routes.post("/generations/<task_id>/upgrades")

@@ -17,6 +17,7 @@ threads = 8
 timeout = 30
 graceful_timeout = 20
 keepalive = 5
+control_socket_disable = True
 accesslog = None
 errorlog = "-"
 #: a header line over this is refused with 400 by gunicorn itself

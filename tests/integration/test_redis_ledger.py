@@ -1,0 +1,364 @@
+"""The ledger against a real redis-server: what is recorded, who may work, and what the sweep brings back."""
+
+import json
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import redis
+
+from app.adapters.celery_outlet import CeleryOutlet
+from app.adapters.redis_ledger import HISTORY, MOST_PENDING, RedisLedger, same_server
+from app.domain.errors import LedgerUnavailable
+from app.domain.generation import Generation, State
+from app.domain.ledger import Draft, Entry, Recorded, Route, Tick, Trust
+from app.domain.policy import Policy
+from app.domain.urls import Urls
+from app.domain.vendor import Progress, Verdict
+from app.domain.work import Item, Kind, Lane, Step
+from app.embedded.redis_server import redis_server
+from app.embedded.service import free_port, running
+from app.pipeline.track import track
+
+POLICY = Policy()
+TASK = "0819326cc7fddfd620baf6e1f0db7e2b"
+SETTLE = Item(Step.SETTLE, TASK)
+
+
+def entry(raw: str = "{}") -> Entry:
+    return Entry(at=1.0, route=Route.GENERATION, trust=Trust.SIGNED, raw=raw)
+
+
+@pytest.fixture
+def ledger(redis_url: str) -> RedisLedger:
+    return RedisLedger(redis_url)
+
+
+@pytest.fixture
+def client(redis_url: str) -> redis.Redis:
+    return redis.Redis.from_url(redis_url, decode_responses=True)
+
+
+def queued(client: redis.Redis, lane: Lane = Lane.QUICK) -> list[str]:
+    """The items in a Celery queue, oldest first."""
+    messages: list[Any] = client.lrange(lane.queue, 0, -1)  # type: ignore[assignment]
+    return [json.loads(json.loads(message)["body"])[1]["item"] for message in reversed(messages)]
+
+
+def succeed(ledger: RedisLedger, task_id: str = TASK, urls: tuple[str, ...] = ("https://x.kie.ai/a.mp4",)) -> None:
+    def transition(draft: Draft) -> None:
+        draft.generation = draft.generation or Generation.track(task_id, draft.now, POLICY)
+        draft.generation.hear(Verdict(Progress.SUCCEEDED, 200, urls=Urls(result=urls)), "poll", draft.now)
+
+    ledger.change(task_id, transition)
+
+
+def test_a_callback_is_recorded_indexed_and_enqueued_in_one_step(ledger: RedisLedger, client: redis.Redis) -> None:
+    assert ledger.record(TASK, None, entry('{"a": 1}')) is Recorded.RECORDED
+    assert [pending.entry.raw for pending in ledger.read(TASK).pending] == ['{"a": 1}']
+    assert queued(client) == [str(SETTLE)]
+    assert client.zrange("reelkeep:sent:quick", 0, -1) == [str(SETTLE)]
+
+
+def test_a_repeat_is_recorded_without_a_second_message(ledger: RedisLedger, client: redis.Redis) -> None:
+    for _ in range(3):
+        ledger.record(TASK, None, entry())
+    assert len(ledger.read(TASK).pending) == 3
+    assert queued(client) == [str(SETTLE)]
+
+
+def test_callbacks_that_nobody_settles_take_bounded_room(ledger: RedisLedger) -> None:
+    for _ in range(MOST_PENDING + 5):
+        assert ledger.record(TASK, None, entry()) is Recorded.RECORDED
+    assert len(ledger.read(TASK).pending) == MOST_PENDING
+
+
+def test_an_unknown_token_changes_nothing(ledger: RedisLedger, client: redis.Redis) -> None:
+    assert ledger.record(TASK, "never-given", entry()) is Recorded.UNKNOWN_TOKEN
+    assert client.keys("*") == []
+
+
+def test_a_token_leads_to_the_upgrade_it_was_given_for(ledger: RedisLedger) -> None:
+    def transition(draft: Draft) -> None:
+        draft.generation = Generation.track(TASK, draft.now, POLICY)
+        draft.tokens["secret"] = (Kind.UHD, 0)
+        draft.aliases["new-id"] = (Kind.UHD, 2)
+
+    ledger.change(TASK, transition)
+    ledger.record(None, "secret", entry())
+    ledger.record("new-id", None, entry())
+    named = [(pending.kind, pending.index) for pending in ledger.read(TASK).pending]
+    assert named == [(Kind.UHD, 0), (Kind.UHD, 2)]
+
+
+def test_two_workers_never_both_win_a_claim(redis_url: str, ledger: RedisLedger) -> None:
+    succeed(ledger)
+    won: list[int | None] = []
+    start = threading.Barrier(8)
+
+    def claim(draft: Draft) -> int | None:
+        assert draft.generation is not None
+        return draft.generation.claim_mirror(draft.generation.renditions[0], draft.now, POLICY)
+
+    def work() -> None:
+        own = RedisLedger(redis_url)
+        start.wait()
+        won.append(own.change(TASK, claim))
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(won) == 8
+    assert [fence for fence in won if fence is not None] == [1]
+
+
+def test_a_transition_runs_again_when_another_wrote_in_between(redis_url: str, ledger: RedisLedger) -> None:
+    track(TASK, [], {}, ledger, POLICY)
+    other = RedisLedger(redis_url)
+    runs = []
+
+    def transition(draft: Draft) -> None:
+        assert draft.generation is not None
+        if not runs:
+            track(TASK, [], {"by": "other"}, other, POLICY)
+        runs.append(dict(draft.generation.labels))
+        draft.generation.set_labels({"mine": "too"}, draft.now)
+
+    ledger.change(TASK, transition)
+    assert runs == [{}, {"by": "other"}]
+    generation = ledger.read(TASK).generation
+    assert generation is not None
+    assert generation.labels == {"by": "other", "mine": "too"}
+
+
+def test_a_callback_that_comes_during_a_transition_is_not_passed_over(redis_url: str, ledger: RedisLedger) -> None:
+    track(TASK, [], {}, ledger, POLICY)
+    seen = []
+
+    def transition(draft: Draft) -> None:
+        if not seen:
+            RedisLedger(redis_url).record(TASK, None, entry())
+        seen.append(len(draft.pending))
+        draft.settled = len(draft.pending)
+
+    ledger.change(TASK, transition)
+    assert seen == [0, 1]
+    assert ledger.read(TASK).pending == []
+
+
+def test_a_finished_item_leaves_the_index(ledger: RedisLedger, client: redis.Redis) -> None:
+    ledger.change(TASK, lambda draft: None, focus=SETTLE)
+    ledger.record(TASK, None, entry())
+
+    def settle(draft: Draft) -> None:
+        draft.settled = len(draft.pending)
+
+    ledger.change(TASK, settle, focus=SETTLE)
+    assert client.zrange("reelkeep:sent:quick", 0, -1) == []
+    assert client.zrange("reelkeep:due:quick", 0, -1) == []
+
+
+def test_settled_callbacks_are_kept_up_to_a_number(ledger: RedisLedger) -> None:
+    for number in range(HISTORY + 3):
+
+        def transition(draft: Draft, number: int = number) -> None:
+            draft.generation = draft.generation or Generation.track(TASK, draft.now, POLICY)
+            draft.history.append(entry(str(number)))
+
+        ledger.change(TASK, transition)
+    kept = [one.raw for one in ledger.history(TASK)]
+    assert kept == [str(number) for number in range(3, HISTORY + 3)]
+
+
+def test_generations_are_listed_newest_first_page_by_page(ledger: RedisLedger) -> None:
+    ids = [f"task-{number:02}" for number in range(25)]
+    for task_id in ids:
+        track(task_id, [], {}, ledger, POLICY)
+    succeed(ledger, "task-07")
+    listed: list[str] = []
+    cursor: str | None = None
+    while True:
+        page = ledger.page(None, 10, cursor)
+        listed += [generation.task_id for generation in page.generations]
+        cursor = page.cursor
+        if cursor is None:
+            break
+    assert listed == list(reversed(ids))
+    assert [found.task_id for found in ledger.page(State.MIRRORING, 10, None).generations] == ["task-07"]
+    assert ledger.count() == dict.fromkeys(State, 0) | {State.WAITING: 24, State.MIRRORING: 1}
+
+
+def test_a_page_goes_on_where_it_was_though_its_last_entry_has_left_the_list(ledger: RedisLedger) -> None:
+    for number in range(6):
+        track(f"task-{number}", [], {}, ledger, POLICY)
+    cursor = ledger.page(State.WAITING, 2, None).cursor
+    succeed(ledger, "task-4")  # the last entry of the first page
+    rest = [found.task_id for found in ledger.page(State.WAITING, 10, cursor).generations]
+    assert rest == ["task-3", "task-2", "task-1", "task-0"]
+
+
+@pytest.mark.parametrize("cursor", ["nonsense", "~", "1~2~3", "nan~task-1", "1e999~x", "ünï~ x"])
+def test_a_cursor_that_is_none_of_ours_is_refused_by_name(ledger: RedisLedger, cursor: str) -> None:
+    with pytest.raises(ValueError, match="cursor"):
+        ledger.page(None, 10, cursor)
+
+
+# --- the sweep's tick ------------------------------------------------------------------------------------------------
+
+
+def test_what_is_due_is_enqueued_and_what_is_not_is_left(
+    redis_url: str, ledger: RedisLedger, client: redis.Redis
+) -> None:
+    track("soon", [], {}, ledger, Policy(first_poll_after=0.001))
+    track("later", [], {}, ledger, Policy(first_poll_after=500))
+    client.zadd("reelkeep:due:quick", {"settle/soon": 1.0})
+    assert ledger.tick() == Tick(due=1, rescued=0)
+    assert queued(client) == ["settle/soon"]
+    assert client.zrange("reelkeep:due:quick", 0, -1) == ["settle/later"]
+
+
+def age_messages(client: redis.Redis) -> None:
+    """Make all messages look as if they had been enqueued long ago."""
+    for lane in Lane:
+        for item, _ in client.zrange(f"reelkeep:sent:{lane}", 0, -1, withscores=True):  # type: ignore[union-attr]
+            client.zincrby(f"reelkeep:sent:{lane}", -1000, item)
+
+
+def test_an_emptied_queue_is_filled_again(ledger: RedisLedger, client: redis.Redis) -> None:
+    for number in range(1200):
+        ledger.record(f"task-{number}", None, entry())
+    client.delete(Lane.QUICK.queue)
+    assert ledger.tick() == Tick(due=0, rescued=0), "they may just be on their way"
+    age_messages(client)
+    assert ledger.tick() == Tick(due=0, rescued=1200)
+    assert sorted(queued(client)) == sorted(f"settle/task-{number}" for number in range(1200))
+
+
+def test_a_long_backlog_is_not_enqueued_twice(ledger: RedisLedger, client: redis.Redis) -> None:
+    for number in range(100):
+        ledger.record(f"task-{number:03}", None, entry())
+    age_messages(client)
+    assert ledger.tick() == Tick(due=0, rescued=0)
+    client.rpop(Lane.QUICK.queue, 3)  # three were taken by workers that died at once: the oldest
+    assert ledger.tick() == Tick(due=0, rescued=3)
+    assert queued(client)[-3:] == ["settle/task-000", "settle/task-001", "settle/task-002"]
+    assert len(queued(client)) == 100
+
+
+def test_a_claim_that_lapsed_is_taken_up_again(ledger: RedisLedger, client: redis.Redis) -> None:
+    succeed(ledger)
+
+    def claim(draft: Draft) -> int | None:
+        assert draft.generation is not None
+        return draft.generation.claim_mirror(draft.generation.renditions[0], draft.now, Policy(lease=0.001))
+
+    assert ledger.change(TASK, claim) == 1
+    client.delete(Lane.MIRROR.queue)
+    assert client.zrange("reelkeep:due:mirror", 0, -1) == [f"mirror/{TASK}/result/0"]
+    client.zadd("reelkeep:due:mirror", {f"mirror/{TASK}/result/0": 1.0})
+    assert ledger.tick().due == 1
+    assert queued(client, Lane.MIRROR) == [f"mirror/{TASK}/result/0"]
+    assert ledger.change(TASK, claim) == 2
+
+
+def test_of_several_beats_one_may_sweep(redis_url: str) -> None:
+    turns = [RedisLedger(redis_url).take_turn("sweep", 60.0) for _ in range(5)]
+    assert turns == [True, False, False, False, False]
+
+
+# --- the broker ------------------------------------------------------------------------------------------------------
+
+
+def test_the_message_goes_to_the_brokers_database_and_nothing_else_does(redis_url: str) -> None:
+    ledger = RedisLedger(redis_url, broker_url=redis_url[:-1] + "3")
+    ledger.record(TASK, None, entry())
+    own = redis.Redis.from_url(redis_url, decode_responses=True)
+    broker = redis.Redis.from_url(redis_url[:-1] + "3", decode_responses=True)
+    assert broker.keys("*") == [Lane.QUICK.queue]
+    assert Lane.QUICK.queue not in own.keys("*")
+    assert own.lrange(f"reelkeep:inbox:{TASK}", 0, -1)
+
+
+def test_a_broker_elsewhere_gets_its_messages_from_celery(redis_url: str, tmp_path: Any) -> None:
+    port = free_port()
+    elsewhere = f"redis://127.0.0.1:{port}/0"
+    ledger = RedisLedger(redis_url, broker_url=elsewhere, outlet=lambda: CeleryOutlet(elsewhere))
+    with running(redis_server(tmp_path, port), tmp_path / "log"):
+        broker = redis.Redis.from_url(elsewhere, decode_responses=True)
+        assert ledger.record(TASK, None, entry()) is Recorded.RECORDED
+        message = json.loads(broker.lindex(Lane.QUICK.queue, 0))  # type: ignore[arg-type]
+        assert message["headers"]["task"] == "reelkeep.settle"
+        broker.flushall()
+        age_messages(redis.Redis.from_url(redis_url, decode_responses=True))
+        assert ledger.tick() == Tick(due=0, rescued=1)
+        assert broker.llen(Lane.QUICK.queue) == 1
+        assert ledger.tick() == Tick(due=0, rescued=0)
+
+
+def test_a_broker_elsewhere_that_is_down_loses_nothing(redis_url: str) -> None:
+    elsewhere = f"redis://127.0.0.1:{free_port()}/0"
+    ledger = RedisLedger(redis_url, broker_url=elsewhere, outlet=lambda: CeleryOutlet(elsewhere))
+    assert ledger.record(TASK, None, entry()) is Recorded.RECORDED
+    assert len(ledger.read(TASK).pending) == 1
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("redis://h/0", "redis://h:6379/5", True),
+        ("redis://h:1/0", "redis://h:2/0", False),
+        ("redis://h/0", "amqp://h/", False),
+        ("unix:///a?db=1", "unix:///a?db=2", True),
+        ("unix:///a", "unix:///b", False),
+    ],
+)
+def test_urls_of_one_server_are_known(one: str, other: str, same: bool) -> None:
+    assert same_server(one, other) is same
+
+
+# --- trouble ---------------------------------------------------------------------------------------------------------
+
+
+def every_call(ledger: RedisLedger) -> list[Callable[[], object]]:
+    return [
+        lambda: ledger.record(TASK, None, entry()),
+        lambda: ledger.change(TASK, lambda draft: None),
+        lambda: ledger.read(TASK),
+        lambda: ledger.history(TASK),
+        lambda: ledger.page(None, 10, None),
+        ledger.tick,
+        ledger.health,
+        lambda: ledger.take_turn("sweep", 1.0),
+        lambda: ledger.note_health({"sweep_at": ""}),
+        ledger.count,
+    ]
+
+
+def test_every_call_says_so_when_redis_is_down() -> None:
+    ledger = RedisLedger(f"redis://127.0.0.1:{free_port()}/0")
+    for call in every_call(ledger):
+        with pytest.raises(LedgerUnavailable):
+            call()
+
+
+def test_a_redis_that_refuses_to_write_is_unavailable(redis_url: str, ledger: RedisLedger, client: redis.Redis) -> None:
+    client.config_set("maxmemory", "1")
+    try:
+        with pytest.raises(LedgerUnavailable, match="memory"):
+            ledger.record(TASK, None, entry())
+    finally:
+        client.config_set("maxmemory", "0")
+
+
+def test_the_ledger_goes_on_after_a_restart_of_redis(tmp_path: Any) -> None:
+    port = free_port()
+    ledger = RedisLedger(f"redis://127.0.0.1:{port}/0")
+    with running(redis_server(tmp_path, port, appendfsync="always"), tmp_path / "log") as process:
+        ledger.record(TASK, None, entry())
+        process.kill()
+        process.wait()
+    with running(redis_server(tmp_path, port), tmp_path / "log"):
+        assert len(ledger.read(TASK).pending) == 1, "the pooled connection is dead: a new one is made by itself"
