@@ -4,10 +4,11 @@ Names and defaults are those of the README's table. A `.env` file in the working
 boto3 reads its own variables (`AWS_ENDPOINT_URL_S3`, `AWS_ACCESS_KEY_ID`, …).
 """
 
+import math
 import re
 import sys
 from typing import Annotated, Any, Self
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from dotenv import find_dotenv, load_dotenv
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator, model_validator
@@ -39,7 +40,8 @@ def _read_size(value: Any) -> Any:
     match = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
     if match is None:
         return value
-    return int(float(match[1]) * 1024 ** " KMGT".index(match[2].upper() or " "))
+    size = float(match[1]) * 1024 ** " KMGT".index(match[2].upper() or " ")
+    return int(size) if math.isfinite(size) else size
 
 
 #: comma-separated in the environment
@@ -57,9 +59,9 @@ class Settings(BaseSettings):
     )
 
     #: the ledger
-    redis_url: str = "redis://127.0.0.1:6379/0"
+    redis_url: str = Field(default="redis://127.0.0.1:6379/0", repr=False)  # may hold a password
     #: Celery's broker, any that Celery supports; default: the ledger's Redis
-    broker_url: str = ""
+    broker_url: str = Field(default="", repr=False)
     s3_bucket: str = ""
     s3_prefix: str = "veo/"
     kie_api_key: SecretStr = SecretStr("")
@@ -104,15 +106,23 @@ class Settings(BaseSettings):
     @field_validator("redis_url")
     @classmethod
     def _check_redis(cls, value: str) -> str:
-        if urlsplit(value).scheme not in ("redis", "rediss", "unix"):
+        parts = urlsplit(value)
+        if parts.scheme not in ("redis", "rediss", "unix") or not _has_good_port(parts):
             raise ValueError("must be a redis://, rediss:// or unix:// URL")
+        return value
+
+    @field_validator("broker_url")
+    @classmethod
+    def _check_broker(cls, value: str) -> str:
+        if value and "://" not in value:
+            raise ValueError("must be a URL that Celery knows, such as redis://host:6379/0")
         return value
 
     @field_validator("kie_base_url", "public_url")
     @classmethod
     def _check_http(cls, value: str) -> str:
         parts = urlsplit(value)
-        if value and (parts.scheme not in ("http", "https") or not parts.hostname):
+        if value and (parts.scheme not in ("http", "https") or not parts.hostname or not _has_good_port(parts)):
             raise ValueError("must be an http:// or https:// URL")
         return value.rstrip("/")
 
@@ -133,7 +143,8 @@ class Settings(BaseSettings):
     @field_validator("provider_rate")
     @classmethod
     def _check_rate(cls, value: str) -> str:
-        if _RATE.fullmatch(value) is None:
+        match = _RATE.fullmatch(value)
+        if match is None or not int(match[1]) or not float(match[2]):
             raise ValueError("must be a number and a time, such as 20/10s")
         return value
 
@@ -201,6 +212,13 @@ def load_or_exit(*requirements: str) -> Settings:
         print(f"reelkeep: {error}", file=sys.stderr)
         sys.exit(EXIT_CONFIG)
     return settings
+
+
+def _has_good_port(parts: SplitResult) -> bool:
+    try:
+        return parts.port is None or parts.port > 0
+    except ValueError:
+        return False
 
 
 def _name(field: str) -> str:

@@ -4,7 +4,7 @@ import base64
 import hashlib
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -92,7 +92,7 @@ class S3Bucket:
 
     def _read_back(self, key: str) -> str:
         sha256 = hashlib.sha256()
-        with self.client.get_object(Bucket=self.name, Key=key)["Body"] as body:
+        with closing(self.client.get_object(Bucket=self.name, Key=key)["Body"]) as body:
             for chunk in body.iter_chunks(CHUNK):
                 sha256.update(chunk)
         return sha256.hexdigest()
@@ -113,7 +113,7 @@ class S3Bucket:
         """
         with self._faults("read", key):
             try:
-                with self.client.get_object(Bucket=self.name, Key=key)["Body"] as body:
+                with closing(self.client.get_object(Bucket=self.name, Key=key)["Body"]) as body:
                     return body.read().decode()
             except self.client.exceptions.NoSuchKey:
                 return None

@@ -171,16 +171,18 @@ def _refuse_answer(response: requests.Response, shown: str) -> None:
 
 def _cause(error: BaseException) -> str:
     """What lies at the bottom of an error, without the URLs that the libraries put into their messages."""
-    found, link = type(error).__name__, cast("BaseException | None", error)
+    name, words = "", ""
+    link: BaseException | None = error
     while link is not None:
+        name = type(link).__name__
         if isinstance(link, OSError) and link.strerror:
-            found = link.strerror
+            words = link.strerror
         elif isinstance(link, TimeoutError | urllib3.exceptions.TimeoutError | requests.Timeout):
-            found = "timed out"
+            words = "timed out"
         elif isinstance(link, http.client.IncompleteRead | urllib3.exceptions.IncompleteRead):
-            found = "cut short"
+            words = "cut short"
         link = link.__cause__ or link.__context__
-    return found
+    return words or name
 
 
 # What may be fetched

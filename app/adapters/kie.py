@@ -95,11 +95,12 @@ class KieVendor:
             response = self._session().request(
                 method, self._base_url + path, timeout=self._timeout, allow_redirects=False, **arguments
             )
-            body = response.json()
-        except requests.JSONDecodeError:
-            raise VendorUnreachable(f"{path} answered HTTP {response.status_code}, not JSON") from None
-        except requests.RequestException as error:
+        except (requests.RequestException, ValueError) as error:  # ValueError: a Location header that is no URL
             raise VendorUnreachable(f"{path}: {type(error).__name__}") from None
+        try:
+            body = response.json()
+        except (ValueError, RecursionError):  # also nested too deeply, or integers of thousands of digits
+            raise VendorUnreachable(f"{path} answered HTTP {response.status_code}, not JSON") from None
         code = read_code(body.get("code")) if isinstance(body, Mapping) else None
         if code is None:
             raise VendorUnreachable(f"{path} answered HTTP {response.status_code} without a code")

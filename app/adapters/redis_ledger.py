@@ -153,7 +153,13 @@ class RedisLedger:
                 # Once the messages are elsewhere the depth is not the one that was asked for any more.
                 if int(ready) < BATCH and (int(lost) < BATCH or depth != ""):
                     break
+        self._call(lambda: self._redis.hincrby(f"{self._prefix}stats", "sweeps", 1))
         return Tick(due, rescued)
+
+    def stats(self) -> dict[str, int]:
+        """Counters since the ledger began: `callbacks`, `sweeps`, `rescued`."""
+        counted = self._call(lambda: self._redis.hgetall(f"{self._prefix}stats"))
+        return {name: int(value) for name, value in cast(dict[str, str], counted).items()}
 
     def take_turn(self, name: str, every: float) -> bool:
         """See `Ledger.take_turn`."""

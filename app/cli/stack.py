@@ -42,6 +42,7 @@ class Plan:
     #: ports; 0: a free one
     web_port: int = 0
     flower_port: int = 0
+    redis_port: int = 0
     appendfsync: Literal["always", "everysec"] = "everysec"
 
 
@@ -130,7 +131,7 @@ def _is_alive(url: str | None) -> bool:
 
 
 def _start_redis(supervisor: Supervisor, plan: Plan) -> str:
-    port = free_port()
+    port = plan.redis_port or free_port()
     supervisor.start("redis", redis_server(plan.folder / "redis", port, appendfsync=plan.appendfsync))
     return f"redis://127.0.0.1:{port}/0"
 

@@ -100,7 +100,9 @@ def read_number(value: object) -> float | None:
 
 def _read_object(raw: bytes | str) -> Mapping[str, object]:
     try:
-        body = json.loads(raw)
+        # UTF-8 and nothing else, as it is recorded: json.loads would take UTF-16 and broken surrogates in bytes, but not in text.
+        text = raw.decode("utf-8") if isinstance(raw, bytes) else raw
+        body = json.loads(text.removeprefix("\ufeff"))
     except RecursionError:
         raise UnreadableCallback("the body is nested too deeply") from None
     except ValueError:  # includes broken UTF-8 and integers of thousands of digits

@@ -271,7 +271,7 @@ class Generation(BaseModel):
             self.credits = verdict.credits
         if verdict.progress is Progress.SUCCEEDED and verdict.urls:
             self._succeed(verdict, source, now)
-        elif verdict.progress is Progress.FAILED and self.verdict is not Progress.SUCCEEDED:
+        elif verdict.progress is Progress.FAILED and self.verdict not in (Progress.SUCCEEDED, Progress.FAILED):
             self._set_verdict(verdict, source, now)
 
     def await_verdict(self, now: float, policy: Policy) -> None:
@@ -465,7 +465,8 @@ class Generation(BaseModel):
 
     def _can_retry(self, rendition: Rendition) -> bool:
         if rendition.state is RenditionState.UNAVAILABLE:
-            return not self.fallback
+            # Without an order nobody asked for it here: trying again would buy it unasked.
+            return rendition.order is not None and not self.fallback
         return rendition.state is RenditionState.FAILED
 
     def _end_upgrade(self, rendition: Rendition, reason: str, now: float) -> None:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 #: More files than this of one kind is no answer of the vendor's (its most is a handful).
 MOST = 32
-_URL = re.compile(r"https?://[^\s\"'<>\\\x00-\x20]{1,4000}", re.ASCII | re.IGNORECASE)
+#: no surrogates: half a character cannot be stored
+_URL = re.compile(r"https?://[^\s\"'<>\\\x00-\x20\ud800-\udfff]{1,4000}", re.ASCII | re.IGNORECASE)
 
 
 @dataclass(frozen=True)

@@ -38,9 +38,7 @@ def unknown_to_details(task_id: str) -> Answer:
     return invalid(f"Record not found for taskId: {task_id}")
 
 
-BAD_KEY = Answer(
-    401, "You do not have access permissions, please check your API key.", status=401, has_data=False
-)
+BAD_KEY = Answer(401, "You do not have access permissions, please check your API key.", status=401, has_data=False)
 NO_CREDITS = Answer(402, "The current credits are insufficient. Please top up.")
 RATE_LIMITED = Answer(429, "Your call frequency is too high. Please try again later.", status=429)
 #: Without `data`, so that nobody can take it for "nothing was created".
@@ -56,9 +54,7 @@ NOT_JSON = invalid("The request body is not a JSON object.")
 
 PROCESSING_1080P = "1080P is processing. It should be ready in 1-2 minutes. Please check back shortly."
 #: What the vendor says here is documented nowhere; this is the 4K's answer.
-UNAVAILABLE_1080P = Answer(
-    500, "The 1080P version of this video is unavailable. Please try a different video."
-)
+UNAVAILABLE_1080P = Answer(500, "The 1080P version of this video is unavailable. Please try a different video.")
 PROCESSING_4K = "4k is processing. It should be ready in 5-10 minutes. Please check back shortly."
 MADE_4K = "The video has been generated successfully"
 UNAVAILABLE_4K = "The 4K version of this video is unavailable. Please try a different video."

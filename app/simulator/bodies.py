@@ -15,9 +15,7 @@ Body = dict[str, Any]
 _PASSING = Failure(code=500, msg="Internal Error, Please try again later.")
 
 
-def generation_success(
-    generation: Generation, results: list[str], origins: list[str], fulls: list[str]
-) -> Body:
+def generation_success(generation: Generation, results: list[str], origins: list[str], fulls: list[str]) -> Body:
     """The callback of a success. `resolution` says 1080p although the video is 720p (field)."""
     scenario = generation.scenario
     info: Body = {"resultUrls": _written(results, scenario.body), "originUrls": origins or None}

@@ -20,9 +20,7 @@ def write_books(vendor: Vendor, requests: Mapping[str, int]) -> dict[str, Any]:
             for (task_id, index, kind), count in vendor.upgrades_asked.items()
         ],
         "files": _files(vendor),
-        "fetches": {
-            path: {"count": count, "bytes": shelf.sent[path]} for path, count in shelf.fetched.items()
-        },
+        "fetches": {path: {"count": count, "bytes": shelf.sent[path]} for path, count in shelf.fetched.items()},
         "details": dict(vendor.details_asked),
         "requests": dict(requests),
         "creditsLeft": vendor.credits,

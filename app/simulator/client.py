@@ -18,9 +18,7 @@ class SimulatorClient:
     def call(self, method: str, path: str, **kwargs: Any) -> requests.Response:
         """One request with the key; `kwargs` as for `requests.request`."""
         headers = {**self._headers, **kwargs.pop("headers", {})}
-        return requests.request(
-            method, self.base_url + path, headers=headers, timeout=self._timeout, **kwargs
-        )
+        return requests.request(method, self.base_url + path, headers=headers, timeout=self._timeout, **kwargs)
 
     def generate(self, prompt: str, callback_url: str | None = None, **fields: Any) -> str:
         """Submit a generation; its task id."""

@@ -168,17 +168,13 @@ BUILT_IN: Mapping[str, Scenario] = {
     "slow-to-appear": Scenario(about="the id is unknown for 60 s", invisible=60),
     "odd-body-json-string": Scenario(about="resultUrls as a JSON string", body="json-string"),
     "odd-body-snake-case": Scenario(about="snake_case callbacks (4K: flat)", body="snake-case"),
-    "odd-body-prompt-object": Scenario(
-        about="promptJson as an object, creditsConsumed", body="prompt-object"
-    ),
+    "odd-body-prompt-object": Scenario(about="promptJson as an object, creditsConsumed", body="prompt-object"),
     "stale-signature": Scenario(about="signed an hour ago", timestamp_shift=-3600),
     "download-fails-twice": Scenario(about="HTTP 500, then 503, then the file", file_faults=(500, 503)),
     "truncated-download": Scenario(
         about="half the promised length, twice, then the file", file_faults=("truncate", "truncate")
     ),
-    "short-download": Scenario(
-        about="half a file under its own Content-Length, then the file", file_faults=("short",)
-    ),
+    "short-download": Scenario(about="half a file under its own Content-Length, then the file", file_faults=("short",)),
     "html-download": Scenario(about="a web page with HTTP 200, then the file", file_faults=("html",)),
     "reset-download": Scenario(about="the connection breaks half-way, then the file", file_faults=("reset",)),
     "stalled-download": Scenario(about="silence half-way, then the file", file_faults=("stall",)),
@@ -190,14 +186,10 @@ BUILT_IN: Mapping[str, Scenario] = {
     "4k-parent-id": Scenario(about="the 4K runs under the parent's id", id_4k="parent"),
     "4k-already-made": Scenario(about="the first POST gives the 4K's URLs", upgrade_4k="already-made"),
     "4k-unavailable": Scenario(about="the 4K fails, data with the id", upgrade_4k="unavailable"),
-    "4k-unavailable-null-data": Scenario(
-        about="the 4K fails, data null", upgrade_4k="unavailable", null_data=True
-    ),
+    "4k-unavailable-null-data": Scenario(about="the 4K fails, data null", upgrade_4k="unavailable", null_data=True),
     "4k-no-callback": Scenario(about="the 4K's callback never comes", callbacks_4k=()),
     "4k-too-old": Scenario(about="4K is refused: over 14 days old", upgrade_4k="too-old"),
-    "4k-uncertain": Scenario(
-        about="the 4K is ordered, the POST answered HTTP 500", order_4k=PostFaults(fail_500=True)
-    ),
+    "4k-uncertain": Scenario(about="the 4K is ordered, the POST answered HTTP 500", order_4k=PostFaults(fail_500=True)),
     "4k-busy": Scenario(about="the first two 4K POSTs get 429", order_4k=PostFaults(refuse_429=2)),
     "submit-busy": Scenario(about="the first two submits get 429", submit=PostFaults(refuse_429=2)),
     "submit-uncertain": Scenario(about="created, answered HTTP 500", submit=PostFaults(fail_500=True)),

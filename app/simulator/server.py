@@ -66,9 +66,7 @@ class Simulator:
     def __init__(self, options: Options) -> None:
         self.options = options
         # The application needs the port, which is known once the server has bound it.
-        self._server = make_server(
-            options.host, options.port, Flask(__name__), threaded=True, request_handler=_Handler
-        )
+        self._server = make_server(options.host, options.port, Flask(__name__), threaded=True, request_handler=_Handler)
         self.url = f"http://{options.host}:{self._server.server_port}"
         self._stopping = Event()
         self._courier = Courier(time.time, RETRY_SPACING / options.speed, options.webhook_key)

@@ -149,11 +149,7 @@ class Vendor:
             return
         following: Delivery | None = None
         for place, body in reversed(list(enumerate(messages))):
-            at = (
-                start
-                if scenario.callbacks_at_once
-                else start + place * scenario.callback_spacing / self.speed
-            )
+            at = start if scenario.callbacks_at_once else start + place * scenario.callback_spacing / self.speed
             delivery = Delivery(
                 task_id=record.task_id,
                 url=record.callback_url,

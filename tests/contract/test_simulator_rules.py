@@ -102,9 +102,7 @@ def desk() -> Desk:
 def test_details_of_a_running_generation_look_as_recorded(desk: Desk) -> None:
     prompt = "Apicity aspect probe snake_case: solid blue sky, still camera, no people"
     request = {"prompt": prompt, "model": "veo3_lite", "generationType": "TEXT_2_VIDEO"}
-    made = task_id(
-        desk.vendor.generate({**request, "aspect_ratio": "9:16", "duration": 4, "resolution": "720p"})
-    )
+    made = task_id(desk.vendor.generate({**request, "aspect_ratio": "9:16", "duration": 4, "resolution": "720p"}))
     data = desk.details(made)
     params = json.loads(data.pop("paramJson"))
     assert {
@@ -353,9 +351,7 @@ def test_1080p_can_want_to_be_asked_often(desk: Desk) -> None:
     assert [desk.upgrades.get_1080p(base, 0).code for _ in range(3)] == [400, 400, 200]
 
 
-@pytest.mark.parametrize(
-    ("form", "expected"), [("400", (400, 200)), ("422", (422, 200)), ("http-400", (400, 400))]
-)
+@pytest.mark.parametrize(("form", "expected"), [("400", (400, 200)), ("422", (422, 200)), ("http-400", (400, 400))])
 def test_1080p_says_processing_in_three_ways(desk: Desk, form: str, expected: tuple[int, int]) -> None:
     desk.add("form", processing_1080p=form)
     answer = desk.upgrades.get_1080p(desk.generated("form"), 0)
@@ -488,6 +484,8 @@ def test_upgrades_need_a_finished_base_a_known_index_and_no_fallback(desk: Desk)
 def test_each_result_has_its_own_upgrades(desk: Desk) -> None:
     base = desk.generated("several-results")
     assert len({desk.order_4k(base, index).data["taskId"] for index in range(3)}) == 3
+    assert [desk.order_4k(base, index).code for index in range(3)] == [422] * 3
+    assert list(desk.vendor.upgrades) == [(base, index, "4k") for index in range(3)]
 
 
 # ---------------------------------------------------------------------- links
@@ -531,6 +529,7 @@ def test_a_moved_link_is_renewed_by_the_details_once_it_failed(desk: Desk) -> No
     new = first_url(desk, made)
     assert desk.visit(new).status == 200
     assert new == first_url(desk, made)
+    assert len(desk.shelf.links) == 2
     assert renew(desk, old).msg == "url is wrong"
     assert [old] == desk.bodies()[0]["data"]["info"]["resultUrls"]
 

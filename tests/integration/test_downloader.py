@@ -1,5 +1,6 @@
 """The downloader against a server that misbehaves in every way we could think of."""
 
+import gc
 import hashlib
 import http.server
 import os
@@ -202,7 +203,6 @@ BROKEN = {
     "compressed": (answer(body=VIDEO, Content_Encoding="gzip"), "encoded although"),
     "redirect to nowhere": (answer(302), "HTTP 302"),
     "no HTTP": (lambda handler: handler.wfile.write(b"SSH-2.0-hello\r\n") and None, "BadStatusLine"),
-    "two lengths": (answer(body=VIDEO, length=5, content_length=str(len(VIDEO))), "video.mp4: "),
 }
 
 
@@ -214,6 +214,14 @@ def test_a_broken_transfer_is_worth_another_try(server: Server, policy: Download
     shown = "".join(traceback.format_exception(raised.value))
     assert "/v/video.mp4" in str(raised.value)
     assert SECRET not in shown
+
+
+# urllib3 leaves the socket of such an answer to the garbage collector.
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+def test_an_answer_of_two_lengths_is_worth_another_try(server: Server, policy: DownloadPolicy) -> None:
+    with pytest.raises(FetchFailed, match=r"video\.mp4: InvalidHeader"):
+        fetch(policy, server.serve(answer(body=VIDEO, length=5, content_length=str(len(VIDEO)))))
+    gc.collect()
 
 
 @pytest.mark.parametrize("status", [403, 404, 410])

@@ -1,0 +1,336 @@
+"""The bucket against a real S3 server, and against answers of stores that we cannot run here."""
+
+import base64
+import hashlib
+import io
+import os
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import boto3
+import pytest
+from botocore.response import StreamingBody
+from botocore.stub import Stubber
+
+from app.adapters.bucket import S3Bucket, make_client
+from app.domain.container import Media
+from app.domain.errors import StoreUnavailable
+from app.domain.ports import Download
+from app.embedded import free_port, running, s3_environment, s3_server
+
+BODY = bytes(range(256)) * 1000
+KEY = "veo/abc/result-0.mp4"
+KEYS = {"access_key": "reelkeep", "secret_key": "made-up-secret"}
+METADATA = {"sha256": hashlib.sha256(BODY).hexdigest(), "task-id": "abc", "source-host": "video.example.com"}
+
+
+def download(body: bytes = BODY) -> Download:
+    return Download(
+        file=io.BytesIO(body),
+        bytes=len(body),
+        sha256=hashlib.sha256(body).hexdigest(),
+        md5=hashlib.md5(body).hexdigest(),
+        media=Media("video/mp4", "mp4", 1280, 720, 8.0),
+        host="video.example.com",
+    )
+
+
+@pytest.fixture(scope="module")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, Path]]:
+    """The port of an S3 server with a bucket `reels`, and the folder behind it."""
+    folder, port = tmp_path_factory.mktemp("s3"), free_port()
+    with running(s3_server(folder / "data", port, buckets=["reels"], **KEYS), folder / "log"):
+        yield port, folder / "data"
+
+
+@pytest.fixture(autouse=True)
+def no_aws(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Whatever AWS settings the machine has play no part."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+
+
+@pytest.fixture
+def bucket(s3: tuple[int, Path], monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Bucket]:
+    set_environment(monkeypatch, s3[0])
+    bucket = S3Bucket("reels")
+    yield bucket
+    bucket.client.close()
+
+
+def set_environment(monkeypatch: pytest.MonkeyPatch, port: int, **changed: str) -> None:
+    for name, value in (s3_environment(port, **KEYS) | changed).items():
+        monkeypatch.setenv(name, value)
+
+
+@contextmanager
+def altered_uploads(bucket: S3Bucket, changes: dict[str, object]) -> Iterator[None]:
+    """For the length of a block, the client uploads with other parameters than it is told."""
+
+    def alter(params: dict[str, object], **_: object) -> None:
+        params.update(changes)
+
+    bucket.client.meta.events.register("provide-client-params.s3.PutObject", alter, unique_id="alter")
+    try:
+        yield
+    finally:
+        bucket.client.meta.events.unregister("provide-client-params.s3.PutObject", unique_id="alter")
+
+
+# A real server
+
+
+def test_a_file_is_stored_byte_for_byte_with_its_type_and_metadata(bucket: S3Bucket, s3: tuple[int, Path]) -> None:
+    bucket.put_file(KEY, download(), METADATA)
+    head = bucket.client.head_object(Bucket="reels", Key=KEY)
+    assert (s3[1] / "reels" / KEY).read_bytes() == BODY
+    assert head["ContentType"] == "video/mp4"
+    assert {name.lower(): value for name, value in head["Metadata"].items()} == METADATA
+
+
+def test_a_file_is_stored_from_its_start_wherever_it_was_left(bucket: S3Bucket) -> None:
+    some = download()
+    some.file.read(1000)
+    bucket.put_file(KEY, some, METADATA)
+
+
+def test_storing_twice_is_harmless(bucket: S3Bucket) -> None:
+    bucket.put_file(KEY, download(), METADATA)
+    bucket.put_file(KEY, download(), METADATA)
+
+
+def test_a_large_file_is_one_object_with_one_md5(bucket: S3Bucket) -> None:
+    some = download(BODY * 100)  # 25 MB: past where uploaders begin to send parts
+    bucket.put_file("veo/abc/4k-0.mp4", some, METADATA)
+    assert bucket.client.head_object(Bucket="reels", Key="veo/abc/4k-0.mp4")["ETag"] == f'"{some.md5}"'
+
+
+def test_content_that_is_not_what_was_hashed_is_noticed(bucket: S3Bucket) -> None:
+    other = replace(download(), file=io.BytesIO(b"\xff" + BODY[1:]))
+    with pytest.raises(
+        StoreUnavailable, match=rf"^bucket reels, {KEY}: not confirmed: what it has is not what was sent$"
+    ):
+        bucket.put_file(KEY, other, METADATA)
+
+
+def test_a_wrong_sha256_is_not_confirmed_by_a_store_that_echoes_it(bucket: S3Bucket) -> None:
+    wrong = replace(download(), sha256=hashlib.sha256(b"").hexdigest(), md5=hashlib.md5(b"").hexdigest())
+    with pytest.raises(StoreUnavailable, match="not confirmed"):
+        bucket.put_file(KEY, wrong, METADATA)
+
+
+def test_a_file_that_is_cut_on_its_way_is_noticed(bucket: S3Bucket) -> None:
+    cut = {"ContentLength": 10}
+    expected = f"{KEY}: not confirmed: it has 10 bytes where {len(BODY)} were sent"
+    with pytest.raises(StoreUnavailable, match=expected), altered_uploads(bucket, cut):
+        bucket.put_file(KEY, download(), METADATA)
+
+
+def test_json_is_stored_read_and_listed(bucket: S3Bucket) -> None:
+    bucket.put_json("json/a/manifest.json", '{"name": "Überfall"}')
+    bucket.put_json("json/b/manifest.json", "{}")
+    assert bucket.get_json("json/a/manifest.json") == '{"name": "Überfall"}'
+    assert bucket.get_json("json/c/manifest.json") is None
+    assert list(bucket.keys("json/")) == ["json/a/manifest.json", "json/b/manifest.json"]
+    assert list(bucket.keys("nothing/")) == []
+    head = bucket.client.head_object(Bucket="reels", Key="json/a/manifest.json")
+    assert head["ContentType"] == "application/json"
+
+
+def test_many_threads_share_one_bucket_and_make_one_client(bucket: S3Bucket) -> None:
+    barrier, clients = threading.Barrier(8), set()
+
+    def one(number: int) -> None:
+        barrier.wait()
+        clients.add(id(bucket.client))
+        bucket.put_file(f"many/{number}.mp4", download(), METADATA)
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(one, range(8)))
+    assert len(clients) == 1
+    assert len(list(bucket.keys("many/"))) == 8
+
+
+def test_a_reachable_bucket_passes_the_check(bucket: S3Bucket) -> None:
+    bucket.check()
+
+
+# What can be wrong with the set-up
+
+
+def test_a_bucket_that_does_not_exist_is_named(bucket: S3Bucket) -> None:
+    other = S3Bucket("nowhere", bucket.client)
+    with pytest.raises(StoreUnavailable, match=r"^bucket nowhere: there is no such bucket: make it"):
+        other.check()
+    with pytest.raises(StoreUnavailable, match=rf"^bucket nowhere, {KEY}: cannot store: NoSuchBucket$"):
+        other.put_file(KEY, download(), METADATA)
+    with pytest.raises(StoreUnavailable, match=r"cannot read: NoSuchBucket"):
+        other.get_json("x.json")
+    with pytest.raises(StoreUnavailable, match=r"cannot list: NoSuchBucket"):
+        list(other.keys("x"))
+
+
+@pytest.mark.parametrize("wrong", ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"])
+def test_wrong_keys_are_named_and_not_shown(s3: tuple[int, Path], monkeypatch: pytest.MonkeyPatch, wrong: str) -> None:
+    set_environment(monkeypatch, s3[0], **{wrong: "b1g-secret"})
+    bucket = S3Bucket("reels")
+    with pytest.raises(StoreUnavailable, match="access refused: check AWS_ACCESS_KEY_ID") as checked:
+        bucket.check()
+    with pytest.raises(StoreUnavailable, match=r"cannot store: (InvalidAccessKeyId|SignatureDoesNotMatch)") as put:
+        bucket.put_file(KEY, download(), METADATA)
+    assert "b1g-secret" not in f"{checked.value} {put.value}"
+    bucket.client.close()
+
+
+def test_missing_keys_are_named(s3: tuple[int, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    set_environment(monkeypatch, s3[0])
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    with pytest.raises(StoreUnavailable, match="no credentials: set AWS_ACCESS_KEY_ID"):
+        S3Bucket("reels").check()
+
+
+def test_a_server_that_is_down_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    port = free_port()
+    set_environment(monkeypatch, port)
+    bucket = S3Bucket("reels")
+    with pytest.raises(
+        StoreUnavailable, match=f"nothing answers at http://127.0.0.1:{port}: check AWS_ENDPOINT_URL_S3"
+    ):
+        bucket.check()
+    with pytest.raises(StoreUnavailable, match=f"bucket reels, {KEY}: cannot store: EndpointConnectionError"):
+        bucket.put_file(KEY, download(), METADATA)
+
+
+@pytest.mark.parametrize("endpoint", ["nonsense", "http://[::1", "ftp://127.0.0.1"])
+def test_a_malformed_endpoint_is_an_error_of_the_store(monkeypatch: pytest.MonkeyPatch, endpoint: str) -> None:
+    set_environment(monkeypatch, 1, AWS_ENDPOINT_URL_S3=endpoint)
+    bucket = S3Bucket("reels")
+    with pytest.raises(StoreUnavailable):
+        bucket.check()
+    with pytest.raises(StoreUnavailable):
+        bucket.put_json("x.json", "{}")
+
+
+def test_aws_is_addressed_by_name_and_other_stores_by_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    def url() -> str:
+        client = make_client()
+        address = client.generate_presigned_url("get_object", {"Bucket": "reels", "Key": "k"}).partition("?")[0]
+        client.close()
+        return address
+
+    set_environment(monkeypatch, 1)
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "https://store.example.com")
+    assert url() == "https://store.example.com/reels/k"
+    monkeypatch.delenv("AWS_ENDPOINT_URL_S3")
+    assert url() == "https://reels.s3.amazonaws.com/k"
+    monkeypatch.delenv("AWS_DEFAULT_REGION")
+    assert url() == "https://reels.s3.amazonaws.com/k"
+
+
+# What other stores answer
+
+
+def base64_sha256(body: bytes) -> str:
+    return base64.b64encode(hashlib.sha256(body).digest()).decode()
+
+
+@pytest.fixture
+def store() -> Iterator[tuple[S3Bucket, Stubber]]:
+    """A bucket whose store answers what it is told to, in order."""
+    client = boto3.session.Session("id", "secret", region_name="us-east-1").client("s3")
+    with Stubber(client) as stubber:
+        yield S3Bucket("reels", client), stubber
+        stubber.assert_no_pending_responses()
+    client.close()
+
+
+def body(content: bytes) -> StreamingBody:
+    return StreamingBody(io.BytesIO(content), len(content))
+
+
+def test_the_upload_carries_its_length_type_and_checksum(store: tuple[S3Bucket, Stubber]) -> None:
+    some = download()
+    expected = {"ContentLength": len(BODY), "ContentType": "video/mp4", "ChecksumSHA256": base64_sha256(BODY)}
+    where = {"Bucket": "reels", "Key": KEY}
+    store[1].add_response("put_object", {}, where | expected | {"Body": some.file, "Metadata": METADATA})
+    head = {"ContentLength": len(BODY), "ETag": f'"{some.md5}"'}
+    store[1].add_response("head_object", head, where | {"ChecksumMode": "ENABLED"})
+    store[0].put_file(KEY, some, METADATA)
+
+
+@pytest.mark.parametrize(
+    "encryption",
+    [
+        {"ServerSideEncryption": "aws:kms"},
+        {"ServerSideEncryption": "aws:kms:dsse"},
+        {"SSECustomerAlgorithm": "AES256"},
+    ],
+)
+def test_an_encrypted_object_is_confirmed_by_its_sha256(
+    store: tuple[S3Bucket, Stubber], encryption: dict[str, str]
+) -> None:
+    store[1].add_response("put_object", {})
+    head = {"ContentLength": len(BODY), "ETag": '"0123"', "ChecksumSHA256": base64_sha256(BODY)}
+    store[1].add_response("head_object", head | encryption)
+    store[0].put_file(KEY, download(), METADATA)
+
+
+@pytest.mark.parametrize(
+    "proof",
+    [
+        {"ETag": '"0123"'},
+        {"ETag": '"0123"', "ServerSideEncryption": "aws:kms"},
+        {"ETag": '"0123"', "ServerSideEncryption": "AES256", "ChecksumSHA256": base64_sha256(BODY)},
+        {"ETag": '"0123"', "ServerSideEncryption": "aws:kms", "ChecksumSHA256": base64_sha256(b"")},
+    ],
+)
+@pytest.mark.parametrize("intact", [True, False])
+def test_an_object_without_good_proof_is_read_back(
+    store: tuple[S3Bucket, Stubber], proof: dict[str, str], intact: bool
+) -> None:
+    store[1].add_response("put_object", {})
+    store[1].add_response("head_object", {"ContentLength": len(BODY)} | proof)
+    store[1].add_response("get_object", {"Body": body(BODY if intact else BODY[:-1] + b"?")})
+    if intact:
+        store[0].put_file(KEY, download(), METADATA)
+    else:
+        with pytest.raises(StoreUnavailable, match="not confirmed: what it has is not what was sent"):
+            store[0].put_file(KEY, download(), METADATA)
+
+
+def test_an_object_that_is_cut_short_when_read_back_is_not_confirmed(store: tuple[S3Bucket, Stubber]) -> None:
+    store[1].add_response("put_object", {})
+    store[1].add_response("head_object", {"ContentLength": len(BODY), "ETag": '"0123"'})
+    store[1].add_response("get_object", {"Body": StreamingBody(io.BytesIO(BODY[:-1]), len(BODY))})
+    with pytest.raises(StoreUnavailable, match="cannot store: IncompleteReadError"):
+        store[0].put_file(KEY, download(), METADATA)
+
+
+@pytest.mark.parametrize("code", ["SlowDown", "AccessDenied", "InternalError"])
+def test_what_the_store_says_is_named(store: tuple[S3Bucket, Stubber], code: str) -> None:
+    store[1].add_client_error("put_object", code, "no", 503)
+    with pytest.raises(StoreUnavailable, match=f"bucket reels, {KEY}: cannot store: {code}$"):
+        store[0].put_file(KEY, download(), METADATA)
+
+
+def test_a_refusal_to_read_is_not_taken_for_absence(store: tuple[S3Bucket, Stubber]) -> None:
+    store[1].add_client_error("get_object", "AccessDenied", "no", 403)
+    with pytest.raises(StoreUnavailable, match="cannot read: AccessDenied"):
+        store[0].get_json("x.json")
+
+
+@pytest.mark.parametrize(
+    ("code", "remedy"), [("301", "another region"), ("400", "AWS_DEFAULT_REGION"), ("500", "answered 500")]
+)
+def test_the_check_says_what_to_mend(store: tuple[S3Bucket, Stubber], code: str, remedy: str) -> None:
+    store[1].add_client_error("head_bucket", code, "no", int(code))
+    with pytest.raises(StoreUnavailable, match=remedy):
+        store[0].check()
