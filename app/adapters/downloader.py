@@ -141,7 +141,6 @@ class Downloader:
             watch.received = size
         if promised is not None and size != promised:
             raise FetchFailed(f"{shown}: cut short, {size} of {promised} bytes")
-        file.flush()
         return size, sha256.hexdigest(), md5.hexdigest()
 
 

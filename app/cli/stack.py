@@ -117,6 +117,8 @@ def _services(plan: Plan, env: Mapping[str, str]) -> Iterator[tuple[str, Service
             port_name = {"web": "PORT", "flower": "FLOWER_PORT"}.get(kind)
             if number > 1 and port_name:
                 own[port_name] = str(free_port())
+            if kind == "web":  # by itself gunicorn listens on all addresses when PORT is set
+                own["GUNICORN_CMD_ARGS"] = f"--bind 127.0.0.1:{own['PORT']}"
             must_answer = f"http://127.0.0.1:{own['PORT']}" if kind == "web" else None
             yield name, Service(name, ("/bin/sh", "-c", f"exec {command}"), own, partial(_is_alive, must_answer))
 

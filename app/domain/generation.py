@@ -317,7 +317,7 @@ class Generation(BaseModel):
 
     def retry_later(self, rendition: Rendition, error: str, now: float, policy: Policy, chance: float) -> None:
         """An attempt failed. It is tried again until the link's life ends; a failed download fails no generation."""
-        rendition.error = error
+        rendition.error, rendition.dead_rounds = error, 0
         if now - rendition.since >= policy.link_lifetime:
             self.fail(rendition, f"given up at the end of the link's life: {error}", now)
             return
@@ -325,11 +325,12 @@ class Generation(BaseModel):
 
     def find_dead(self, rendition: Rendition, error: str, now: float, policy: Policy, chance: float) -> None:
         """A link was dead and the vendor had no other. Believed only after several rounds: CDNs have bad minutes."""
-        rendition.dead_rounds += 1
-        if rendition.dead_rounds >= DEAD_ROUNDS:
+        rounds = rendition.dead_rounds + 1
+        if rounds >= DEAD_ROUNDS:
             self.fail(rendition, f"link dead everywhere: {error}", now)
         else:
             self.retry_later(rendition, error, now, policy, chance)
+            rendition.dead_rounds = rounds
 
     def fail(self, rendition: Rendition, error: str, now: float) -> None:
         """Give a rendition up, by name."""

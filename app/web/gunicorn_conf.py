@@ -9,8 +9,8 @@ from app.settings import load_or_exit
 
 load_or_exit("callbacks")
 
-bind = f"{os.environ.get('REELKEEP_WEB_HOST', '127.0.0.1')}:{os.environ.get('PORT', '8000')}"
-workers = int(os.environ.get("WEB_CONCURRENCY", "2"))
+# No `bind`: gunicorn takes $PORT on all addresses if it is set, else 127.0.0.1:8000.
+workers = int(os.environ.get("WEB_CONCURRENCY", "2"))  # gunicorn's own variable; its default is 1
 worker_class = "gthread"
 threads = 8
 #: the vendor waits 15 s; Redis is given up after 2

@@ -71,7 +71,7 @@ def set_environment(monkeypatch: pytest.MonkeyPatch, port: int, **changed: str) 
 
 
 @contextmanager
-def altered_uploads(bucket: S3Bucket, changes: dict[str, object]) -> Iterator[None]:
+def altered_uploads(bucket: S3Bucket, changes: dict[str, int]) -> Iterator[None]:
     """For the length of a block, the client uploads with other parameters than it is told."""
 
     def alter(params: dict[str, object], **_: object) -> None:

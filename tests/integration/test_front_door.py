@@ -69,7 +69,7 @@ def web_service(redis_url: str, port: int, **env: str) -> Service:
         "REELKEEP_REDIS_URL": redis_url,
         "REELKEEP_WEBHOOK_KEYS": ",".join(KEYS),
         "REELKEEP_API_TOKENS": f"other-token, {TOKEN}",
-        "PORT": str(port),
+        "GUNICORN_CMD_ARGS": f"--bind 127.0.0.1:{port}",
     }
     argv = (sys.executable, "-m", "gunicorn", "--config", "python:app.web.gunicorn_conf", "app.web.wsgi:app")
 

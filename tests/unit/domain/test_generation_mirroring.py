@@ -155,3 +155,10 @@ def test_a_file_that_is_tried_for_again_has_a_links_life_anew(
     mirroring.retry(2_000_000.0)
     mirroring.retry_later(rendition, "HTTP 500", 2_000_001.0, policy, 0.5)
     assert not rendition.ended
+
+
+def test_only_dead_rounds_in_a_row_count(mirroring: Generation, rendition: Rendition, policy: Policy) -> None:
+    for _ in range(DEAD_ROUNDS * 2):
+        mirroring.find_dead(rendition, "HTTP 404", 1010.0, policy, 0.5)
+        mirroring.retry_later(rendition, "HTTP 500", 1010.0, policy, 0.5)
+    assert not rendition.ended

@@ -1,0 +1,161 @@
+"""Order and repetition do not matter (design 2.5): any course of events with a success in it reaches the same end."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from app.domain.container import Media
+from app.domain.generation import Generation, OrderClaim, Rendition, RenditionState, State
+from app.domain.policy import Policy
+from app.domain.urls import Urls
+from app.domain.vendor import OrderAnswer, OrderProgress, Progress, Verdict
+from app.domain.work import Kind
+
+POLICY = Policy(upgrades=(Kind.UHD,))
+URLS = Urls(result=("https://x/0.mp4", "https://x/1.mp4"), origin=("https://x/o.mp4",))
+SUCCESS = Verdict(Progress.SUCCEEDED, 200, "done", URLS, credits=60.5)
+READY = OrderAnswer(OrderProgress.READY, 422, "", Urls(result=("https://x/4k.mp4",), image=("https://x/4k.jpg",)), "a1")
+END = {(Kind.RESULT, 0), (Kind.RESULT, 1), (Kind.ORIGIN, 0), (Kind.UHD, 0), (Kind.IMAGE, 0)}
+
+
+@dataclass
+class World:
+    """A generation, the workers that hold (or believe that they hold) claims, and a clock that runs forward."""
+
+    now: float = 1000.0
+    generation: Generation = field(default_factory=lambda: Generation.track("t1", 1000.0, POLICY))
+    downloads: list[tuple[Rendition, int]] = field(default_factory=list)
+    orders: list[tuple[Rendition, OrderClaim]] = field(default_factory=list)
+    manifests: list[tuple[int, int, float | None]] = field(default_factory=list)
+    sent_at: list[float] = field(default_factory=list)
+    stored: dict[tuple[Kind, int], str] = field(default_factory=dict)
+    files: int = 0
+
+    def succeed(self) -> None:
+        self.generation.hear(SUCCESS, "poll", self.now)
+
+    def fail(self) -> None:
+        self.generation.hear(Verdict(Progress.FAILED, 500, "broken"), "callback", self.now)
+
+    def generate(self) -> None:
+        self.generation.hear(Verdict(Progress.GENERATING), "poll", self.now)
+        self.generation.await_verdict(self.now, POLICY)
+
+    def give_up(self) -> None:
+        self.now += POLICY.give_up_after
+        self.generation.await_verdict(self.now, POLICY)
+
+    def call_back(self) -> None:
+        self.generation.count_callback("generation succeeded 200", self.now)
+
+    def deny(self) -> None:
+        self.generation.deny_upgrade(Kind.UHD, 0, "nobody asked", self.now)
+
+    def ask_again(self) -> None:
+        self.generation.retry(self.now)
+
+    def claim_download(self) -> None:
+        for rendition in self.generation.renditions:
+            fence = self.generation.claim_mirror(rendition, self.now, POLICY)
+            if fence is not None:
+                self.downloads.append((rendition, fence))
+                return
+
+    def finish_download(self) -> None:
+        """Each finished download brings other bytes: which of them was stored first can be told."""
+        self.files += 1
+        media = Media("video/mp4", "mp4", 1280, 720, 8.0)
+        self._end_download(lambda it: self.generation.store(it, "key", 1, f"{self.files:064x}", media, self.now))
+
+    def break_download(self) -> None:
+        self._end_download(lambda it: self.generation.retry_later(it, "cut short", self.now, POLICY, 0.5))
+
+    def hand_over(self) -> None:
+        self._end_download(lambda it: self.generation.hand_over(it, self.now))
+
+    def lose_file(self) -> None:
+        self._end_download(lambda it: self.generation.fail(it, "link dead everywhere", self.now))
+
+    def _end_download(self, outcome: Callable[[Rendition], None]) -> None:
+        if self.downloads:
+            rendition, fence = self.downloads.pop(0)
+            if rendition.work.holds(fence):
+                outcome(rendition)
+
+    def claim_order(self) -> None:
+        claim = self.generation.claim_upgrade(Kind.UHD, 0, self.now, POLICY, "secret")
+        rendition = self.generation.find(Kind.UHD, 0)
+        if claim is not None and rendition is not None:
+            self.orders.append((rendition, claim))
+            self.sent_at += [self.now] if claim.may_send else []
+
+    def answer_ordered(self) -> None:
+        self._answer(OrderAnswer(OrderProgress.ORDERED, 200, task_id="a1"))
+
+    def answer_uncertain(self) -> None:
+        self._answer(OrderAnswer(OrderProgress.UNCERTAIN, 0, "timed out"))
+
+    def answer_gone(self) -> None:
+        self._answer(OrderAnswer(OrderProgress.UNAVAILABLE, 422, "unavailable"))
+
+    def answer_ready(self) -> None:
+        self._answer(READY)
+
+    def expect_order(self) -> None:
+        rendition = self.generation.find(Kind.UHD, 0)
+        if rendition is not None:
+            self.generation.expect_upgrade(rendition, "unavailable", self.now, POLICY)
+
+    def _answer(self, answer: OrderAnswer) -> None:
+        if self.orders:
+            rendition, claim = self.orders.pop(0)
+            if rendition.work.holds(claim.fence):
+                self.generation.hear_order(rendition, answer, self.now, POLICY)
+
+    def claim_manifest(self) -> None:
+        fence = self.generation.claim_manifest(self.now, POLICY)
+        if fence is not None:
+            self.manifests.append((fence, self.generation.changes, self.generation.completion(self.now)))
+
+    def finish_manifest(self) -> None:
+        if self.manifests:
+            self.generation.finish_manifest(*self.manifests.pop(0), self.now)
+
+    def check(self) -> None:
+        """What must hold after every event."""
+        for rendition in self.generation.renditions:
+            place = (rendition.kind, rendition.index)
+            if rendition.state is RenditionState.STORED:
+                assert self.stored.setdefault(place, rendition.sha256) == rendition.sha256
+                assert rendition.work.at is None
+            else:
+                assert place not in self.stored, "stored was undone"
+            assert rendition.ended or rendition.work.at is not None, "a rendition fell silent"
+        assert all(later - sooner >= POLICY.poll_interval for sooner, later in zip(self.sent_at, self.sent_at[1:]))
+        if self.generation.state is State.WAITING:
+            assert self.generation.settle.at is not None, "the generation fell silent"
+        if self.generation.changes > self.generation.written and self.stored:
+            assert self.generation.manifest.at is not None, "a change is written nowhere"
+        if self.generation.state is State.COMPLETE:
+            assert all(r.ended for r in self.generation.renditions)
+
+    def work_off(self) -> None:
+        """The fleet does all that is left, with time enough for every lease and pause."""
+        for _ in range(20):
+            self.now += 10_000.0
+            self.generation.retry(self.now)
+            for step in (self.claim_order, self.answer_ready, self.claim_download, self.finish_download):
+                while (before := len(self.orders) + len(self.downloads)) or step in FIRST_STEPS(self):
+                    step()
+                    self.check()
+                    if len(self.orders) + len(self.downloads) in (before, 0):
+                        break
+            self.claim_manifest()
+            self.finish_manifest()
+            self.check()
+
+
+def FIRST_STEPS(world: World) -> list[Callable[[], None]]:
+    return [world.claim_order, world.claim_download]

@@ -1,0 +1,309 @@
+"""Upgrades: wanted, ordered once, asked about, and received or ended by name."""
+
+import pytest
+
+from app.domain.generation import Generation, OrderClaim, Rendition, RenditionState
+from app.domain.policy import Policy
+from app.domain.urls import Urls
+from app.domain.vendor import OrderAnswer, OrderProgress, Progress, Verdict
+from app.domain.work import Kind
+
+ORDERED = OrderAnswer(OrderProgress.ORDERED, 200, "success")
+NOT_YET = OrderAnswer(OrderProgress.NOT_YET, 429, "too often")
+UNCERTAIN = OrderAnswer(OrderProgress.UNCERTAIN, msg="timed out")
+READY = OrderAnswer(
+    OrderProgress.READY, 422, "made", Urls(result=("https://x/4k.mp4",), image=("https://x/4k.jpg",)), "alias1"
+)
+GONE = OrderAnswer(OrderProgress.UNAVAILABLE, 422, "Temporarily supports records within 14 days.")
+BROKEN = OrderAnswer(OrderProgress.UNCERTAIN, 500, "")
+
+
+@pytest.fixture
+def upgrade(mirroring: Generation) -> Rendition:
+    """A 4K that is wanted and not yet ordered."""
+    mirroring.want_upgrade(Kind.UHD, 0, 1000.0)
+    found = mirroring.find(Kind.UHD, 0)
+    assert found is not None
+    return found
+
+
+def _claim(generation: Generation, now: float, policy: Policy, token: str = "secret") -> OrderClaim:
+    claim = generation.claim_upgrade(Kind.UHD, 0, now, policy, token)
+    assert claim is not None
+    return claim
+
+
+def test_upgrades_are_wanted_only_after_success(waiting: Generation) -> None:
+    waiting.want_upgrades([Kind.UHD], 1000.0)
+    assert waiting.renditions == []
+    waiting.hear(Verdict(Progress.SUCCEEDED, 200, "", Urls(result=("https://x/0.mp4",))), "poll", 1100.0)
+    assert waiting.find(Kind.UHD, 0) is not None
+
+
+def test_an_upgrade_that_is_wanted_twice_is_wanted_once(mirroring: Generation) -> None:
+    mirroring.want_upgrades([Kind.UHD], 1000.0)
+    mirroring.want_upgrades([Kind.UHD, Kind.HD], 1100.0)
+    assert [r.kind for r in mirroring.renditions] == [Kind.RESULT, Kind.UHD, Kind.HD]
+    assert mirroring.upgrades == [Kind.UHD, Kind.HD]
+
+
+def test_a_policys_upgrades_are_wanted_of_every_generation() -> None:
+    generation = Generation.track("t1", 1000.0, Policy(upgrades=(Kind.HD,)))
+    generation.hear(Verdict(Progress.SUCCEEDED, 200, "", Urls(result=("https://x/0.mp4",))), "poll", 1100.0)
+    assert [r.kind for r in generation.renditions] == [Kind.RESULT, Kind.HD]
+
+
+def test_a_video_of_the_fallback_model_has_no_upgrades(waiting: Generation, policy: Policy) -> None:
+    waiting.want_upgrades([Kind.UHD], 1000.0)
+    verdict = Verdict(Progress.SUCCEEDED, 200, "", Urls(result=("https://x/0.mp4",)), fallback=True)
+    waiting.hear(verdict, "poll", 1100.0)
+    upgrade = waiting.find(Kind.UHD, 0)
+    assert upgrade is not None
+    assert (upgrade.state, upgrade.error) == (
+        RenditionState.UNAVAILABLE,
+        "made by the fallback model: cannot be upgraded",
+    )
+    assert waiting.claim_upgrade(Kind.UHD, 0, 2000.0, policy, "secret") is None
+    assert waiting.retry(2000.0) == 0
+
+
+def test_the_intention_is_recorded_by_the_claim(mirroring: Generation, upgrade: Rendition, policy: Policy) -> None:
+    claim = _claim(mirroring, 1000.0, policy)
+    assert upgrade.state is RenditionState.REQUESTED
+    assert upgrade.order is not None
+    assert (upgrade.order.intended_at, upgrade.order.asked_at, upgrade.order.asks) == (1000.0, 1000.0, 1)
+    assert (claim.token, claim.alias, claim.may_send) == ("secret", "", True)
+
+
+def test_a_second_worker_finds_the_order_taken(mirroring: Generation, upgrade: Rendition, policy: Policy) -> None:
+    _claim(mirroring, 1000.0, policy)
+    assert mirroring.claim_upgrade(Kind.UHD, 0, 1001.0, policy, "other") is None
+
+
+def test_a_later_claim_asks_about_the_same_order(mirroring: Generation, upgrade: Rendition, policy: Policy) -> None:
+    _claim(mirroring, 1000.0, policy, "secret")
+    later = _claim(mirroring, 1060.0, policy, "other")
+    assert (later.token, later.fence) == ("secret", 2)
+    assert upgrade.order is not None
+    assert upgrade.order.intended_at == 1000.0
+
+
+def test_the_vendor_is_never_asked_twice_within_the_poll_interval(mirroring: Generation, upgrade: Rendition) -> None:
+    policy = Policy(lease=5, poll_interval=30)
+    sent = [now for now in range(1000, 1200, 5) if _claim(mirroring, now, policy).may_send]
+    assert sent == [1000, 1030, 1060, 1090, 1120, 1150, 1180]
+
+
+def test_what_is_not_wanted_is_not_ordered(mirroring: Generation, policy: Policy) -> None:
+    assert mirroring.claim_upgrade(Kind.UHD, 0, 1000.0, policy, "secret") is None
+    assert mirroring.find(Kind.UHD, 0) is None
+
+
+def test_a_result_is_never_ordered(mirroring: Generation, policy: Policy) -> None:
+    mirroring.renditions[0].url = ""
+    assert mirroring.claim_upgrade(Kind.RESULT, 0, 1000.0, policy, "secret") is None
+
+
+def test_an_order_that_was_taken_is_asked_about_after_its_usual_time(
+    mirroring: Generation, upgrade: Rendition, policy: Policy
+) -> None:
+    _claim(mirroring, 1000.0, policy)
+    mirroring.hear_order(upgrade, ORDERED, 1001.0, policy)
+    assert (upgrade.work.at, upgrade.work.leased, upgrade.error) == (1601.0, False, "")
+
+
+@pytest.mark.parametrize("answer", [NOT_YET, UNCERTAIN])
+def test_an_order_that_was_not_taken_is_asked_about_soon_and_says_why(
+    mirroring: Generation, upgrade: Rendition, policy: Policy, answer: OrderAnswer
+) -> None:
+    _claim(mirroring, 1000.0, policy)
+    mirroring.hear_order(upgrade, answer, 1001.0, policy)
+    assert (upgrade.work.at, upgrade.error, upgrade.state) == (1031.0, answer.msg, RenditionState.REQUESTED)
+
+
+def test_the_id_that_the_upgrade_runs_under_is_learned(
+    mirroring: Generation, upgrade: Rendition, policy: Policy
+) -> None:
+    _claim(mirroring, 1000.0, policy)
+    mirroring.hear_order(upgrade, OrderAnswer(OrderProgress.ORDERED, 200, task_id="alias1"), 1001.0, policy)
+    assert _claim(mirroring, 1601.0, policy).alias == "alias1"
+
+
+def test_the_parents_own_id_is_no_alias(mirroring: Generation, upgrade: Rendition, policy: Policy) -> None:
+    _claim(mirroring, 1000.0, policy)
+    mirroring.hear_order(upgrade, OrderAnswer(OrderProgress.ORDERED, 200, task_id="t1"), 1001.0, policy)
+    assert _claim(mirroring, 1601.0, policy).alias == ""
+
+
+def test_a_file_that_is_ready_is_wanted_with_its_picture(
+    mirroring: Generation, upgrade: Rendition, policy: Policy
+) -> None:
+    _claim(mirroring, 1000.0, policy)
+    mirroring.hear_order(upgrade, READY, 1001.0, policy)
+    picture = mirroring.find(Kind.IMAGE, 0)
+    assert (upgrade.state, upgrade.url, upgrade.work.at) == (RenditionState.WANTED, "https://x/4k.mp4", 1001.0)
+    assert picture is not None
+    assert (picture.url, picture.work.at) == ("https://x/4k.jpg", 1001.0)
+
+
+def test_a_file_that_is_ready_is_not_ordered_again(mirroring: Generation, upgrade: Rendition, policy: Policy) -> None:
+    _claim(mirroring, 1000.0, policy)
+    mirroring.hear_order(upgrade, READY, 1001.0, policy)
+    assert mirroring.claim_upgrade(Kind.UHD, 0, 5000.0, policy, "other") is None
+
+
+def test_later_news_about_a_file_that_is_ready_changes_nothing(
+    mirroring: Generation, upgrade: Rendition, policy: Policy
+) -> None:
+    _claim(mirroring, 1000.0, policy)
+    mirroring.hear_order(upgrade, READY, 1001.0, policy)
+    before = mirroring.model_copy(deep=True)
+    for answer in (GONE, ORDERED, BROKEN, READY):
+        mirroring.hear_order(upgrade, answer, 1002.0, policy)
+    mirroring.expect_upgrade(upgrade, "unavailable", 1002.0, policy)
+    assert mirroring == before
+
+
+def test_an_upgrade_that_will_never_be_ends_with_the_vendors_words(
+    mirroring: Generation, upgrade: Rendition, policy: Policy
+) -> None:
+    _claim(mirroring, 1000.0, policy)
+    mirroring.hear_order(upgrade, GONE, 1001.0, policy)
+    assert (upgrade.state, upgrade.error) == (RenditionState.UNAVAILABLE, GONE.msg)
+    assert upgrade.work.at is None
+
+
+def test_code_500_alone_is_asked_about_again(mirroring: Generation, upgrade: Rendition, policy: Policy) -> None:
+    _claim(mirroring, 1000.0, policy)
+    mirroring.hear_order(upgrade, BROKEN, 1001.0, policy)
+    assert not upgrade.ended
+
+
+def test_code_500_after_a_callback_that_reported_failure_ends_it(
+    mirroring: Generation, upgrade: Rendition, policy: Policy
+) -> None:
+    _claim(mirroring, 1000.0, policy)
+    mirroring.hear_order(upgrade, ORDERED, 1001.0, policy)
+    mirroring.expect_upgrade(upgrade, "The 4K version of this video is unavailable.", 1200.0, policy)
+    _claim(mirroring, 1200.0, policy)
+    mirroring.hear_order(upgrade, BROKEN, 1201.0, policy)
+    assert (upgrade.state, upgrade.error) == (RenditionState.UNAVAILABLE, "the vendor answered code 500")
+
+
+def test_a_reported_failure_alone_ends_nothing(mirroring: Generation, upgrade: Rendition, policy: Policy) -> None:
+    _claim(mirroring, 1000.0, policy)
+    mirroring.expect_upgrade(upgrade, "unavailable", 1200.0, policy)
+    mirroring.hear_order(upgrade, ORDERED, 1201.0, policy)
+    assert not upgrade.ended
+
+
+def test_a_callback_brings_the_question_forward(mirroring: Generation, upgrade: Rendition, policy: Policy) -> None:
+    _claim(mirroring, 1000.0, policy)
+    mirroring.hear_order(upgrade, ORDERED, 1001.0, policy)
+    mirroring.expect_upgrade(upgrade, "", 1200.0, policy)
+    assert upgrade.work.at == 1200.0
+
+
+def test_a_callback_never_brings_the_question_within_the_poll_interval(
+    mirroring: Generation, upgrade: Rendition, policy: Policy
+) -> None:
+    _claim(mirroring, 1000.0, policy)
+    mirroring.hear_order(upgrade, ORDERED, 1001.0, policy)
+    mirroring.expect_upgrade(upgrade, "", 1002.0, policy)
+    assert upgrade.work.at == 1030.0
+
+
+def test_an_upgrade_with_an_id_of_its_own_may_be_asked_about_at_once(
+    mirroring: Generation, upgrade: Rendition, policy: Policy
+) -> None:
+    _claim(mirroring, 1000.0, policy)
+    mirroring.hear_order(upgrade, OrderAnswer(OrderProgress.ORDERED, 200, task_id="alias1"), 1001.0, policy)
+    mirroring.expect_upgrade(upgrade, "", 1002.0, policy)
+    assert upgrade.work.at == 1002.0
+
+
+def test_a_callback_never_puts_the_question_off(mirroring: Generation, upgrade: Rendition, policy: Policy) -> None:
+    _claim(mirroring, 1000.0, policy)
+    mirroring.hear_order(upgrade, ORDERED, 1001.0, policy)
+    for now in (1002.0, 1003.0, 1029.0):
+        mirroring.expect_upgrade(upgrade, "", now, policy)
+    assert upgrade.work.at == 1030.0
+
+
+def test_a_callback_takes_no_work_out_of_a_workers_hands(
+    mirroring: Generation, upgrade: Rendition, policy: Policy
+) -> None:
+    claim = _claim(mirroring, 1000.0, policy)
+    mirroring.expect_upgrade(upgrade, "unavailable", 1002.0, policy)
+    assert upgrade.work.holds(claim.fence)
+    assert upgrade.work.at == 1060.0
+
+
+def test_a_callback_about_what_was_never_ordered_changes_nothing(
+    mirroring: Generation, upgrade: Rendition, policy: Policy
+) -> None:
+    before = mirroring.model_copy(deep=True)
+    mirroring.expect_upgrade(upgrade, "unavailable", 1002.0, policy)
+    mirroring.hear_order(upgrade, READY, 1002.0, policy)
+    assert mirroring == before
+
+
+def test_an_upgrade_is_given_up_with_the_vendors_last_words(
+    mirroring: Generation, upgrade: Rendition, policy: Policy
+) -> None:
+    _claim(mirroring, 1000.0, policy)
+    mirroring.hear_order(upgrade, NOT_YET, 1000.0 + 86399, policy)
+    assert not upgrade.ended
+    mirroring.hear_order(upgrade, NOT_YET, 1000.0 + 86400, policy)
+    assert (upgrade.state, upgrade.error) == (
+        RenditionState.UNAVAILABLE,
+        "nothing within 86400 s; last: too often",
+    )
+
+
+def test_an_unavailable_upgrade_can_be_tried_for_again(
+    mirroring: Generation, upgrade: Rendition, policy: Policy
+) -> None:
+    _claim(mirroring, 1000.0, policy)
+    mirroring.hear_order(upgrade, GONE, 1001.0, policy)
+    assert mirroring.retry(90_000.0) == 1
+    assert (upgrade.state, upgrade.error) == (RenditionState.WANTED, "")
+    mirroring.hear_order(upgrade, UNCERTAIN, 90_001.0, policy)
+    assert not upgrade.ended
+
+
+def test_a_4k_that_nobody_asked_for_is_denied(mirroring: Generation, policy: Policy) -> None:
+    mirroring.deny_upgrade(Kind.UHD, 0, "nobody asked", 1100.0)
+    denied = mirroring.find(Kind.UHD, 0)
+    assert denied is not None
+    assert (denied.state, denied.error) == (RenditionState.UNAVAILABLE, "nobody asked")
+    assert mirroring.claim_upgrade(Kind.UHD, 0, 2000.0, policy, "secret") is None
+    assert not mirroring.asked_for(Kind.UHD, 0)
+
+
+def test_a_4k_that_was_denied_can_be_asked_for(mirroring: Generation, policy: Policy) -> None:
+    mirroring.deny_upgrade(Kind.UHD, 0, "nobody asked", 1100.0)
+    mirroring.want_upgrade(Kind.UHD, 0, 1200.0)
+    assert mirroring.asked_for(Kind.UHD, 0)
+    assert _claim(mirroring, 1200.0, policy).may_send
+
+
+def test_trying_again_what_failed_buys_no_4k_that_nobody_asked_for(mirroring: Generation, policy: Policy) -> None:
+    mirroring.deny_upgrade(Kind.UHD, 0, "nobody asked", 1100.0)
+    assert mirroring.retry(1200.0) == 0
+    assert mirroring.claim_upgrade(Kind.UHD, 0, 1200.0, policy, "secret") is None
+
+
+def test_an_upgrade_that_is_wanted_is_not_denied(mirroring: Generation, upgrade: Rendition) -> None:
+    mirroring.deny_upgrade(Kind.UHD, 0, "nobody asked", 1100.0)
+    assert not upgrade.ended
+
+
+def test_asking_for_an_ended_upgrade_again_does_not_order_it_again(
+    mirroring: Generation, upgrade: Rendition, policy: Policy
+) -> None:
+    _claim(mirroring, 1000.0, policy)
+    mirroring.hear_order(upgrade, GONE, 1001.0, policy)
+    mirroring.want_upgrade(Kind.UHD, 0, 1200.0)
+    assert upgrade.state is RenditionState.UNAVAILABLE
+    assert mirroring.asked_for(Kind.UHD, 0)
