@@ -77,7 +77,7 @@ class Settings(BaseSettings):
     #: bearer tokens of the user's routes, comma-separated; none: they answer 401
     api_tokens: Secrets = ()
     #: bought for every eligible generation: `1080p`, `4k` or both
-    upgrades: Annotated[tuple[Kind, ...], NoDecode, BeforeValidator(_split)] = ()
+    upgrades: Annotated[tuple[Kind, ...], NoDecode] = ()
     #: a budget in credits for upgrades, each UTC day
     upgrade_credits_per_day: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     first_poll_after: Seconds = 300
@@ -89,7 +89,7 @@ class Settings(BaseSettings):
     sweep_every: Seconds = 15
     #: how long a worker's claim lasts without a sign of life
     lease: Seconds = 60
-    #: submits and upgrades across the fleet, number/seconds
+    #: orders across the fleet, number/seconds
     provider_rate: str = "20/10s"
     #: hosts that may be fetched from, `*.` for all below
     download_hosts: Words = VENDOR_HOSTS
@@ -126,12 +126,13 @@ class Settings(BaseSettings):
             raise ValueError("must be an http:// or https:// URL")
         return value.rstrip("/")
 
-    @field_validator("upgrades")
+    @field_validator("upgrades", mode="before")
     @classmethod
-    def _check_upgrades(cls, value: tuple[Kind, ...]) -> tuple[Kind, ...]:
-        if wrong := [kind for kind in value if kind not in UPGRADES]:
-            raise ValueError(f"must be 1080p, 4k or both, not {', '.join(wrong)}")
-        return tuple(dict.fromkeys(value))
+    def _check_upgrades(cls, value: Any) -> Any:
+        words = _split(value)
+        if any(word not in UPGRADES for word in words):
+            raise ValueError("must be 1080p, 4k or both")
+        return tuple(dict.fromkeys(words))
 
     @field_validator("s3_prefix")
     @classmethod
@@ -163,8 +164,9 @@ class Settings(BaseSettings):
     @property
     def policy(self) -> Policy:
         """The numbers that the rules are applied with."""
-        names = Policy.__dataclass_fields__
-        return Policy(**{name: getattr(self, name) for name in names})
+        slots, _, window = self.provider_rate.removesuffix("s").partition("/")
+        values = {name: getattr(self, name) for name in Policy.__dataclass_fields__}
+        return Policy(**values | {"provider_rate": (int(slots), float(window))})
 
     def callback_url(self, token: str) -> str | None:
         """The callback URL of a 4K order; None if the vendor cannot reach us."""
@@ -188,7 +190,10 @@ class Settings(BaseSettings):
 
 def load() -> Settings:
     """Read the settings. :raises ConfigurationError: in one line, without the value if it is a secret"""
-    load_dotenv(find_dotenv(usecwd=True))
+    try:
+        load_dotenv(find_dotenv(usecwd=True))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f".env: cannot be read: {type(error).__name__}") from None
     try:
         return Settings()
     except ValidationError as error:

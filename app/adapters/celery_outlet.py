@@ -39,5 +39,5 @@ class CeleryOutlet:
             try:
                 channel: Any = connection.default_channel
                 return int(channel.queue_declare(lane.queue, passive=True).message_count)
-            except (KombuError, *connection.connection_errors, *connection.channel_errors):
+            except connection.connection_errors + connection.channel_errors:
                 return 0  # an emptied queue of a Redis broker is one that does not exist

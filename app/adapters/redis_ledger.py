@@ -9,6 +9,7 @@ writes Celery's message.
     inbox:<id>     callbacks to settle    sent:<lane>   items by the time they were enqueued
     history:<id>   callbacks settled      state:<s>     generations by the time they were tracked
     token:<t>, alias:<id>  → upgrade      tracked       all of them
+    budget:<day>   credits reserved       slots:<name>  requests in the present window
     stats, health  counters and findings  turn:<name>   held by whoever does a periodic job now
 """
 
@@ -91,7 +92,8 @@ class RedisLedger:
         self._outlet = None if same_server(url, broker_url or url) else outlet
         self._made_outlet: Outlet | None = None
         scripts = _read_scripts(prefix, _database(url), _database(broker_url or url), self._outlet is None)
-        self._record, self._commit, self._tick = (self._redis.register_script(text) for text in scripts)
+        made = [self._redis.register_script(text) for text in scripts]
+        self._record, self._commit, self._tick, self._reserve, self._slot = made
         self._silent_until = 0.0
 
     def record(self, task_id: str | None, token: str | None, entry: Entry) -> Recorded:
@@ -166,6 +168,16 @@ class RedisLedger:
         # Shorter than the period, so that one caller that comes regularly is never refused.
         held = max(1, int(every * 800))
         return bool(self._call(lambda: self._redis.set(f"{self._prefix}turn:{name}", 1, nx=True, px=held)))
+
+    def reserve(self, item: Item, credits: float, budget: float) -> float | None:
+        """See `Ledger.reserve`."""
+        granted, until = self._call(lambda: self._reserve(args=[str(item), credits, budget]))
+        return None if granted == "1" else float(until)
+
+    def take_slot(self, name: str, slots: int, window: float) -> float | None:
+        """See `Ledger.take_slot`."""
+        until = self._call(lambda: self._slot(args=[name, slots, window]))
+        return float(until) if until else None
 
     def now(self) -> float:
         """The ledger's clock, epoch seconds."""
@@ -333,7 +345,7 @@ def _counted(pairs: list[tuple[str, str]]) -> list[str | int]:
 
 
 @cache
-def _read_scripts(prefix: str, own: int, broker: int, here: bool) -> tuple[str, str, str]:
+def _read_scripts(prefix: str, own: int, broker: int, here: bool) -> list[str]:
     folder = resources.files("app.adapters") / "ledger_scripts"
     values = {
         "PREFIX": prefix,
@@ -352,4 +364,4 @@ def _read_scripts(prefix: str, own: int, broker: int, here: bool) -> tuple[str, 
             text = text.replace(f"@{placeholder}@", value)
         return text
 
-    return fill("record.lua"), fill("commit.lua"), fill("tick.lua")
+    return [fill(f"{name}.lua") for name in ("record", "commit", "tick", "reserve", "slot")]

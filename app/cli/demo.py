@@ -78,8 +78,9 @@ class Demo:
 def demo(hold: bool, data: Path) -> None:
     """See every path of Reelkeep at work, on real parts.
 
-    Starts a redis-server, an S3 endpoint, a simulator of the vendor, web, workers, beat and Flower on free ports; sends generations through
-    every path; then audits each: the bucket byte for byte, and the vendor's books. Status 0 only if all is as it must be.
+    Starts a redis-server, an S3 endpoint, a simulator of the vendor, web, workers, beat and Flower on free ports; sends
+    generations through every path; then audits each: the bucket byte for byte, and the vendor's books. Status 0 only if all is
+    as it must be.
     """
     console = Console()
     stop = threading.Event()
@@ -87,7 +88,9 @@ def demo(hold: bool, data: Path) -> None:
         signal.signal(signum, lambda *_: stop.set())
     _empty(data)
     began = time.monotonic()
-    console.print("[bold]Reelkeep demo[/] starting redis-server, S3 endpoint, web, worker, mirror, beat, Flower, simulator …")
+    console.print(
+        "[bold]Reelkeep demo[/] starting redis-server, S3 endpoint, web, worker, mirror, beat, Flower, simulator …"
+    )
     with running_stack(_plan(data)) as stack:
         running = Demo(stack, _start_simulator(stack), console)
         good = _run(running, began, stop)

@@ -36,7 +36,7 @@ class DemoPath:
 
     title: str
     scenario: str
-    expected: Expected = Expected()  # noqa: RUF009  # frozen
+    expected: Expected = Expected()  # frozen
     upgrades: tuple[str, ...] = ()
     #: whether the user tells us of it; if not, its callback does
     tracked: bool = True

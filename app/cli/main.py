@@ -50,7 +50,8 @@ def shows_errors(command: Callable[P, None]) -> Callable[P, None]:
 def main() -> None:
     """Reelkeep keeps every video that you pay for at KIE.AI.
 
-    It receives the vendor's callbacks, mirrors each video into your S3 bucket before the links die, buys the upgrades that you ask
+    It receives the vendor's callbacks, mirrors each video into your S3 bucket before the links die, buys the upgrades that you
+    ask
     for, once, and asks about every generation whose callback never came.
 
     Settings come from the environment or a .env file; the README lists them.
@@ -107,9 +108,7 @@ def track(task_ids: tuple[str, ...], upgrades: tuple[str, ...], labels: tuple[st
     settings = load_or_exit()
     ledger, pairs = open_ledger(settings), _read_labels(labels)
     kinds = [Kind(upgrade) for upgrade in upgrades]
-    tracked = [
-        steps.track(_checked(task_id), kinds, pairs, ledger, settings.policy).generation for task_id in task_ids
-    ]
+    tracked = [steps.track(_checked(task_id), kinds, pairs, ledger, settings.policy).generation for task_id in task_ids]
     _show_all(tracked, as_json)
 
 
@@ -170,11 +169,14 @@ def retry(task_ids: tuple[str, ...], failed: bool, as_json: bool) -> None:
 @shows_errors
 def upgrade(task_id: str, kind: str, index: int, as_json: bool) -> None:
     """Buy an upgrade of one result. It is bought at most once, however often you ask."""
-    ledger = open_ledger(load_or_exit())
-    outcome, found = steps.request_upgrade(_checked(task_id), Kind(kind), index, ledger)
+    settings = load_or_exit()
+    ledger = open_ledger(settings)
+    outcome, found = steps.request_upgrade(_checked(task_id), Kind(kind), index, ledger, settings.policy)
     generation = _known(task_id, found)
     if outcome is steps.UpgradeRequest.IMPOSSIBLE:
         raise ReelkeepError(f"generation {task_id} is {generation.state}: its result {index} cannot be upgraded")
+    if outcome is steps.UpgradeRequest.OVER_BUDGET:
+        raise ReelkeepError("this would exceed REELKEEP_UPGRADE_CREDITS_PER_DAY; ask again tomorrow (UTC) or raise it")
     _show_all([generation], as_json)
 
 
@@ -218,9 +220,7 @@ def _show_all(generations: list[Generation], as_json: bool) -> None:
         shown = describe(generation)
         stored = sum(rendition["state"] == "stored" for rendition in shown["renditions"])
         note = shown["error"] or (shown["msg"] if shown["state"] == "failed" else "") or ""
-        table.add_row(
-            shown["taskId"], shown["state"], f"{stored}/{len(shown['renditions'])}", shown["trackedAt"], note
-        )
+        table.add_row(shown["taskId"], shown["state"], f"{stored}/{len(shown['renditions'])}", shown["trackedAt"], note)
     Console().print(table)
 
 
@@ -244,5 +244,3 @@ def _show_one(generation: Generation) -> None:
             rendition["error"] or "",
         )
     console.print(table)
-
-

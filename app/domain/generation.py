@@ -360,6 +360,12 @@ class Generation(BaseModel):
         rendition.state = RenditionState.REQUESTED
         return OrderClaim(fence, order.token, order.alias, may_send)
 
+    def postpone_upgrade(self, rendition: Rendition, reason: str, until: float) -> None:
+        """The order may not be sent yet: no budget, or the vendor's rate limit."""
+        if not rendition.ended and not rendition.work.leased:
+            rendition.error = reason
+            rendition.work.put_back(until)
+
     def expect_upgrade(self, rendition: Rendition, reported: str, now: float, policy: Policy) -> None:
         """A callback about an upgrade came: ask about it at once, or as soon as the vendor may be asked again."""
         order = rendition.order

@@ -149,6 +149,14 @@ class Ledger(Protocol):
         """Whether this caller does a periodic job now: several may come, one every `every` seconds may act."""
         ...
 
+    def reserve(self, item: Item, credits: float, budget: float) -> float | None:
+        """Reserve credits of the UTC day's budget for an item, once. Gives None, or when the next day begins: over budget."""
+        ...
+
+    def take_slot(self, name: str, slots: int, window: float) -> float | None:
+        """Take one of `slots` in any `window` seconds, across the fleet. Gives None, or when one will be free."""
+        ...
+
     def note_health(self, facts: dict[str, str]) -> None:
         """Note what a sweep found; `sweep_at`, `bucket_at`: give an empty text to have the time filled in."""
         ...

@@ -8,6 +8,8 @@ from app.domain.work import Kind
 INVISIBLE = 90.0
 #: how many times in a row a link must be dead, and not renewable, before it is given up
 DEAD_ROUNDS = 5
+#: what an upgrade costs, in credits (veo-api §1: learned in the field, drifts)
+PRICES = {Kind.HD: 5.0, Kind.UHD: 120.0}
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,10 @@ class Policy:
     link_lifetime: float = 1209600
     #: bought for every eligible generation
     upgrades: tuple[Kind, ...] = field(default=())
+    #: a budget in credits for upgrades, each UTC day
+    upgrade_credits_per_day: float | None = None
+    #: how many orders in how many seconds the vendor takes from one account (veo-api §1)
+    provider_rate: tuple[int, float] = (20, 10.0)
 
     def poll_pause(self, age: float, *, expected: bool) -> float:
         """How long until a generation without a verdict is asked about again.

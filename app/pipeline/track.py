@@ -8,7 +8,8 @@ from app.domain.generation import Generation
 from app.domain.ledger import Draft, Ledger
 from app.domain.policy import Policy
 from app.domain.vendor import Progress
-from app.domain.work import Kind
+from app.domain.work import Item, Kind, Step
+from app.pipeline.upgrade import clear_budget
 
 
 @dataclass(frozen=True)
@@ -44,11 +45,24 @@ class UpgradeRequest(StrEnum):
     UNKNOWN = "unknown"
     #: no verdict yet, the generation failed, there is no such result, or the fallback model made it
     IMPOSSIBLE = "impossible"
+    OVER_BUDGET = "over_budget"
 
 
-def request_upgrade(task_id: str, kind: Kind, index: int, ledger: Ledger) -> tuple[UpgradeRequest, Generation | None]:
-    """Ask for one upgrade of one result. :raises LedgerUnavailable:"""
+def request_upgrade(
+    task_id: str, kind: Kind, index: int, ledger: Ledger, policy: Policy
+) -> tuple[UpgradeRequest, Generation | None]:
+    """Ask for one upgrade of one result, within the day's budget. :raises LedgerUnavailable:"""
+    outcome, generation = _request_upgrade(task_id, kind, index, ledger, dry=True)
+    if outcome is not UpgradeRequest.ACCEPTED:
+        return outcome, generation
+    if clear_budget(Item(Step.UPGRADE, task_id, kind, index), ledger, policy) is not None:
+        return UpgradeRequest.OVER_BUDGET, generation
+    return _request_upgrade(task_id, kind, index, ledger, dry=False)
 
+
+def _request_upgrade(
+    task_id: str, kind: Kind, index: int, ledger: Ledger, *, dry: bool
+) -> tuple[UpgradeRequest, Generation | None]:
     def transition(draft: Draft) -> tuple[UpgradeRequest, Generation | None]:
         generation = draft.generation
         if generation is None:
@@ -58,7 +72,8 @@ def request_upgrade(task_id: str, kind: Kind, index: int, ledger: Ledger) -> tup
         succeeded = generation.verdict is Progress.SUCCEEDED
         if not succeeded or generation.fallback or generation.find(Kind.RESULT, index) is None:
             return UpgradeRequest.IMPOSSIBLE, generation
-        generation.want_upgrade(kind, index, draft.now)
+        if not dry:
+            generation.want_upgrade(kind, index, draft.now)
         return UpgradeRequest.ACCEPTED, generation
 
     return ledger.change(task_id, transition)

@@ -18,6 +18,8 @@ from app.web.problems import Problem
 
 MOST_PER_PAGE = 500
 
+OVER_BUDGET = "this would exceed REELKEEP_UPGRADE_CREDITS_PER_DAY; ask again tomorrow (UTC) or raise it"
+
 Upgrade = Literal["1080p", "4k"]
 Label = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 LabelValue = Annotated[str, StringConstraints(max_length=256)]
@@ -68,11 +70,13 @@ def generation_routes(ledger: Ledger, policy: Policy, tokens: Sequence[str]) -> 
     @routes.post("/generations/<task_id>/upgrades")
     def post_upgrade(task_id: str) -> tuple[Response, int]:
         body = _read_body(UpgradeBody)
-        outcome, generation = request_upgrade(_checked(task_id), Kind(body.kind), body.index, ledger)
+        outcome, generation = request_upgrade(_checked(task_id), Kind(body.kind), body.index, ledger, policy)
         if generation is None:
             _unknown(task_id)
         if outcome is UpgradeRequest.IMPOSSIBLE:
             raise Problem(HTTPStatus.CONFLICT, _why_not(generation, body.index))
+        if outcome is UpgradeRequest.OVER_BUDGET:
+            raise Problem(HTTPStatus.PAYMENT_REQUIRED, OVER_BUDGET)
         return jsonify(describe(generation)), 200 if outcome is UpgradeRequest.ALREADY else 202
 
     @routes.post("/generations/<task_id>/retry")

@@ -362,3 +362,56 @@ def test_the_ledger_goes_on_after_a_restart_of_redis(tmp_path: Any) -> None:
         process.wait()
     with running(redis_server(tmp_path, port), tmp_path / "log"):
         assert len(ledger.read(TASK).pending) == 1, "the pooled connection is dead: a new one is made by itself"
+
+
+# --- money and rates -------------------------------------------------------------------------------------------------
+
+
+def together(work: Callable[[], object], times: int = 8) -> None:
+    threads = [threading.Thread(target=work) for _ in range(times)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def test_a_budget_is_never_exceeded_by_one_credit(redis_url: str, client: redis.Redis) -> None:
+    granted: list[Item] = []
+    items = iter([Item(Step.UPGRADE, f"task-{number}", Kind.UHD) for number in range(80)])
+    lock = threading.Lock()
+
+    def work() -> None:
+        ledger = RedisLedger(redis_url)
+        for _ in range(10):
+            with lock:
+                item = next(items)
+            if ledger.reserve(item, 120, 1000) is None:
+                granted.append(item)
+
+    together(work)
+    assert len(granted) == 8, "960 of 1000 credits: a ninth would be over it"
+    [key] = client.keys("reelkeep:budget:*")  # type: ignore[misc]
+    assert client.hget(key, "total") == "960"
+    ledger = RedisLedger(redis_url)
+    assert ledger.reserve(granted[0], 120, 1000) is None, "one reservation an item, however often it asks"
+    until = ledger.reserve(Item(Step.UPGRADE, "one-more", Kind.UHD), 120, 1000)
+    assert until is not None
+    assert until % 86400 == 0
+    assert 0 < until - ledger.now() <= 86400
+
+
+def test_no_window_ever_holds_more_than_its_slots(redis_url: str) -> None:
+    taken: list[float] = []
+
+    def work() -> None:
+        ledger = RedisLedger(redis_url)
+        while ledger.now() < end:
+            if ledger.take_slot("orders", 5, 0.5) is None:
+                taken.append(ledger.now())
+
+    end = RedisLedger(redis_url).now() + 2.2
+    together(work)
+    times = sorted(taken)
+    assert len(times) >= 15, "the window moves on"
+    # The time is read after the slot was taken, so a window is judged a little shorter than it is.
+    assert all(later - earlier > 0.4 for earlier, later in zip(times, times[5:], strict=False))

@@ -17,7 +17,9 @@ from app.domain.vendor import Progress, Verdict
 VIDEO = "https://tempfile.aiquickdraw.com/v/a.mp4"
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text()
-values = st.recursive(scalars, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4))
+values = st.recursive(
+    scalars, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4)
+)
 names = st.sampled_from(["taskId", "task_id"])
 ids = st.sampled_from(["t1", "veo_task_abcdef123456"]) | values
 infos = st.dictionaries(
@@ -37,7 +39,8 @@ datas = st.fixed_dictionaries(
     },
 )
 bodies = st.fixed_dictionaries(
-    {}, optional={"code": st.sampled_from([200, 400, 500]) | values, "msg": values, "taskId": ids, "data": datas | values}
+    {},
+    optional={"code": st.sampled_from([200, 400, 500]) | values, "msg": values, "taskId": ids, "data": datas | values},
 )
 
 
@@ -71,7 +74,9 @@ def test_any_bytes_are_read_or_refused_in_words(raw: bytes) -> None:
 
 
 @given(bodies, st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "utf-32"]), st.booleans())
-def test_what_is_read_at_the_door_can_be_recorded_and_is_read_alike_later(body: Any, encoding: str, ascii: bool) -> None:
+def test_what_is_read_at_the_door_can_be_recorded_and_is_read_alike_later(
+    body: Any, encoding: str, ascii: bool
+) -> None:
     raw = json.dumps(body, ensure_ascii=ascii).encode(encoding, "surrogatepass")
     try:
         callback = parse_callback(raw, named=True)
@@ -173,7 +178,24 @@ def test_an_id_that_is_null_is_no_id() -> None:
 
 @pytest.mark.parametrize(
     "task_id",
-    ["../x", "a/b", "a\\b", "..", "a.b", "t1\n", "\nt1", "t 1", "t1\x00", "", "a" * 129, "٣", "é", "t1\ud800", "a:b", "*"],
+    [
+        "../x",
+        "a/b",
+        "a\\b",
+        "..",
+        "a.b",
+        "t1\n",
+        "\nt1",
+        "t 1",
+        "t1\x00",
+        "",
+        "a" * 129,
+        "٣",
+        "é",
+        "t1\ud800",
+        "a:b",
+        "*",
+    ],
 )
 def test_an_id_that_could_be_part_of_a_path_or_pattern_is_refused(task_id: str) -> None:
     with pytest.raises(UnreadableCallback):
@@ -202,7 +224,17 @@ def test_a_code_is_read_as_a_number_or_not_at_all(code: object, read: int) -> No
 
 @pytest.mark.parametrize(
     ("given_credits", "read"),
-    [(60, 60.0), (60.5, 60.5), (0, 0.0), (-1, None), (-0.5, None), (10**400, None), (True, None), ("60", None), ([], None)],
+    [
+        (60, 60.0),
+        (60.5, 60.5),
+        (0, 0.0),
+        (-1, None),
+        (-0.5, None),
+        (10**400, None),
+        (True, None),
+        ("60", None),
+        ([], None),
+    ],
 )
 def test_credits_are_a_number_that_is_not_negative(given_credits: object, read: float | None) -> None:
     assert _parse(code=200, data={"taskId": "t1", "creditsConsumed": given_credits}).credits == read

@@ -73,7 +73,9 @@ def test_even_a_named_upgrade_needs_an_object(body: str) -> None:
 
 def test_the_unified_form_is_read() -> None:
     urls = json.dumps({"resultUrls": [VIDEO]})
-    callback = _parse(code=200, msg="ok", data={"taskId": "t1", "model": "veo-3-1", "state": "success", "resultJson": urls})
+    callback = _parse(
+        code=200, msg="ok", data={"taskId": "t1", "model": "veo-3-1", "state": "success", "resultJson": urls}
+    )
     assert callback.outcome is Outcome.SUCCEEDED
     assert callback.urls == Urls(result=(VIDEO,))
 

@@ -100,7 +100,9 @@ def test_a_4k_that_runs_under_an_id_of_its_own_is_kept_as_one(waiting: Generatio
 
 def test_an_upgrade_of_an_upgrade_is_not_bought() -> None:
     generation = Generation.track("t1", 1000.0, Policy(upgrades=(Kind.UHD, Kind.HD)))
-    generation.hear(Verdict(Progress.SUCCEEDED, 200, "", Urls(result=("https://x/4k.mp4",)), main=Kind.UHD), "poll", 1.0)
+    generation.hear(
+        Verdict(Progress.SUCCEEDED, 200, "", Urls(result=("https://x/4k.mp4",)), main=Kind.UHD), "poll", 1.0
+    )
     assert [r.kind for r in generation.renditions] == [Kind.UHD]
 
 

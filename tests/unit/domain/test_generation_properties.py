@@ -143,19 +143,94 @@ class World:
 
     def work_off(self) -> None:
         """The fleet does all that is left, with time enough for every lease and pause."""
-        for _ in range(20):
+        for _ in range(5):
             self.now += 10_000.0
-            self.generation.retry(self.now)
-            for step in (self.claim_order, self.answer_ready, self.claim_download, self.finish_download):
-                while (before := len(self.orders) + len(self.downloads)) or step in FIRST_STEPS(self):
-                    step()
-                    self.check()
-                    if len(self.orders) + len(self.downloads) in (before, 0):
-                        break
+            self.ask_again()
+            self.claim_order()
+            while self.orders:
+                self.answer_ready()
+                self.check()
+            for _ in self.generation.renditions:
+                self.claim_download()
+            while self.downloads:
+                self.finish_download()
+                self.check()
             self.claim_manifest()
-            self.finish_manifest()
-            self.check()
+            while self.manifests:
+                self.finish_manifest()
+                self.check()
 
 
-def FIRST_STEPS(world: World) -> list[Callable[[], None]]:
-    return [world.claim_order, world.claim_download]
+EVENTS: tuple[Callable[[World], None], ...] = (
+    World.succeed,
+    World.fail,
+    World.generate,
+    World.give_up,
+    World.call_back,
+    World.deny,
+    World.ask_again,
+    World.claim_download,
+    World.claim_download,
+    World.finish_download,
+    World.finish_download,
+    World.break_download,
+    World.hand_over,
+    World.lose_file,
+    World.claim_order,
+    World.answer_ordered,
+    World.answer_uncertain,
+    World.answer_gone,
+    World.answer_ready,
+    World.expect_order,
+    World.claim_manifest,
+    World.finish_manifest,
+)
+courses = st.lists(st.tuples(st.sampled_from(EVENTS), st.sampled_from([0.0, 1.0, 20.0, 61.0, 700.0])), max_size=40)
+
+
+def _play(world: World, course: list[tuple[Callable[[World], None], float]]) -> None:
+    for event, pause in course:
+        world.now += pause
+        event(world)
+        world.check()
+
+
+@settings(max_examples=300, deadline=None)
+@given(courses, courses)
+def test_any_course_of_events_with_a_success_in_it_ends_complete(
+    before: list[tuple[Callable[[World], None], float]], after: list[tuple[Callable[[World], None], float]]
+) -> None:
+    world = World()
+    _play(world, [*before, (World.succeed, 0.0), *after])
+    world.work_off()
+    generation = world.generation
+    assert generation.state is State.COMPLETE
+    assert set(world.stored) == END
+    assert {(r.kind, r.index, r.state) for r in generation.renditions} == {
+        (*place, RenditionState.STORED) for place in END
+    }
+    assert (generation.verdict, generation.code, generation.msg) == (Progress.SUCCEEDED, 200, "done")
+    assert (generation.given_up, generation.error, generation.agenda(pending=False)) == (False, "", {})
+
+
+@settings(max_examples=100, deadline=None)
+@given(courses)
+def test_any_course_of_events_without_a_success_stores_nothing(
+    course: list[tuple[Callable[[World], None], float]],
+) -> None:
+    world = World()
+    _play(world, [(event, pause) for event, pause in course if event is not World.succeed])
+    assert world.stored == {}
+    assert world.sent_at == []
+    assert world.generation.state in (State.WAITING, State.FAILED, State.LOST)
+
+
+@settings(max_examples=100, deadline=None)
+@given(courses)
+def test_a_generation_is_the_same_after_every_writing_and_reading(
+    course: list[tuple[Callable[[World], None], float]],
+) -> None:
+    world = World()
+    _play(world, course)
+    written = world.generation.model_dump_json(exclude_defaults=True)
+    assert Generation.model_validate_json(written) == world.generation

@@ -27,7 +27,9 @@ def test_a_poll_waits_for_a_tenth_of_the_age(age: float, pause: float) -> None:
     assert POLICY.poll_pause(age, expected=False) == pause
 
 
-@pytest.mark.parametrize(("age", "pause"), [(0, 1), (1, 1), (10, 5), (60, 30), (89.9, 30), (INVISIBLE, 30), (3000, 300)])
+@pytest.mark.parametrize(
+    ("age", "pause"), [(0, 1), (1, 1), (10, 5), (60, 30), (89.9, 30), (INVISIBLE, 30), (3000, 300)]
+)
 def test_an_answer_that_is_expected_is_asked_for_soon(age: float, pause: float) -> None:
     assert POLICY.poll_pause(age, expected=True) == pause
 

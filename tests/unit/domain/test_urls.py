@@ -30,7 +30,15 @@ def test_several_urls_in_brackets_that_are_not_json_are_read() -> None:
 @pytest.mark.parametrize(
     "url",
     ["ftp://x/a", "file:///etc/passwd", "javascript:alert(1)", "//x/a", "x/a", "https://", "", "data:video/mp4,x"]
-    + ["https://x/a b", "https://x/a\n", "\nhttps://x/a\tb", "https://x/\x00", 'https://x/"', "https://x/<a>", "https://x\\a"]
+    + [
+        "https://x/a b",
+        "https://x/a\n",
+        "\nhttps://x/a\tb",
+        "https://x/\x00",
+        'https://x/"',
+        "https://x/<a>",
+        "https://x\\a",
+    ]
     + ["https://x/\ud800", "gopher://x/", "https://x/" + "a" * 5000],
 )
 def test_what_is_no_plain_http_url_is_left_out(url: str) -> None:
@@ -82,6 +90,8 @@ def test_any_video_counts(urls: Urls) -> None:
     assert urls
 
 
-@pytest.mark.parametrize("url", ["https://x/a?sig=1", "https://x/a#sig", "https://x/a?b#c", "https://x/a#b?c", "https://x/a"])
+@pytest.mark.parametrize(
+    "url", ["https://x/a?sig=1", "https://x/a#sig", "https://x/a?b#c", "https://x/a#b?c", "https://x/a"]
+)
 def test_a_shown_url_has_neither_query_nor_fragment(url: str) -> None:
     assert without_query(url) == "https://x/a"

@@ -25,7 +25,9 @@ def test_any_other_text_is_no_item(text: str) -> None:
         Item.parse(text)
 
 
-@pytest.mark.parametrize("text", ["settle/../x", "settle/", "nothing/t1", "mirror/t1/result", "mirror/t1/x/0", "mirror/t1/4k/a"])
+@pytest.mark.parametrize(
+    "text", ["settle/../x", "settle/", "nothing/t1", "mirror/t1/result", "mirror/t1/x/0", "mirror/t1/4k/a"]
+)
 def test_an_item_that_is_nearly_right_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         Item.parse(text)

@@ -1,0 +1,289 @@
+"""The settings: defaults, readings, refusals."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from app.domain.policy import Policy
+from app.domain.work import Kind
+from app.settings import ConfigurationError, Settings, load
+
+GIB, KIB = 1024**3, 1024
+
+
+@pytest.fixture(autouse=True)
+def _bare_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No setting of the machine's, an empty working directory, and whatever a `.env` file adds is taken back."""
+    before = dict(os.environ)
+    for name in [name for name in os.environ if name.startswith("REELKEEP_")]:
+        del os.environ[name]
+    monkeypatch.chdir(tmp_path)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+
+
+def _load(**values: str) -> Settings:
+    os.environ.update({f"REELKEEP_{name}": value for name, value in values.items()})
+    return load()
+
+
+def test_the_defaults_are_those_of_the_table() -> None:
+    assert load().model_dump() == {
+        "redis_url": "redis://127.0.0.1:6379/0",
+        "broker_url": "",
+        "s3_bucket": "",
+        "s3_prefix": "veo/",
+        "kie_api_key": SecretStr(""),
+        "kie_base_url": "https://api.kie.ai",
+        "public_url": "",
+        "webhook_keys": (),
+        "allow_unsigned": False,
+        "webhook_max_age": 900,
+        "api_tokens": (),
+        "upgrades": (),
+        "upgrade_credits_per_day": None,
+        "first_poll_after": 300,
+        "poll_interval": 30,
+        "poll_interval_max": 300,
+        "give_up_after": 86400,
+        "upgrade_poll_after": 600,
+        "sweep_every": 15,
+        "lease": 60,
+        "provider_rate": "20/10s",
+        "download_hosts": ("*.aiquickdraw.com", "*.redpandaai.co", "*.kie.ai", "*.r2.cloudflarestorage.com"),
+        "download_insecure": False,
+        "download_max_bytes": 4 * GIB,
+        "download_deadline": 900,
+        "download_min_rate": 16 * KIB,
+        "retry_base": 2,
+        "retry_max": 600,
+        "link_lifetime": 1209600,
+    }
+
+
+def test_the_rules_are_given_the_same_defaults() -> None:
+    assert load().policy == Policy()
+
+
+def test_the_rules_are_given_what_is_set() -> None:
+    policy = _load(LEASE="0.5", POLL_INTERVAL="1.25", UPGRADES="4k").policy
+    assert (policy.lease, policy.poll_interval, policy.upgrades) == (0.5, 1.25, (Kind.UHD,))
+
+
+def test_the_broker_is_the_ledgers_redis_unless_it_is_set() -> None:
+    assert _load(REDIS_URL="redis://r:1/2").broker == "redis://r:1/2"
+    assert _load(BROKER_URL="amqp://b//").broker == "amqp://b//"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("UPGRADES", "1080p", (Kind.HD,)),
+        ("UPGRADES", " 4k , 1080p, 4k ,", (Kind.UHD, Kind.HD)),
+        ("UPGRADES", "", ()),
+        ("DOWNLOAD_HOSTS", "a.example, *.b.example", ("a.example", "*.b.example")),
+        ("DOWNLOAD_MAX_BYTES", "4294967296", 4 * GIB),
+        ("DOWNLOAD_MAX_BYTES", "4 GiB", 4 * GIB),
+        ("DOWNLOAD_MAX_BYTES", "1.5g", 3 * GIB // 2),
+        ("DOWNLOAD_MIN_RATE", "16KiB", 16 * KIB),
+        ("UPGRADE_CREDITS_PER_DAY", "0", 0),
+        ("UPGRADE_CREDITS_PER_DAY", "240.5", 240.5),
+        ("ALLOW_UNSIGNED", "1", True),
+        ("ALLOW_UNSIGNED", "0", False),
+        ("S3_PREFIX", "videos", "videos/"),
+        ("S3_PREFIX", "a/b/", "a/b/"),
+        ("KIE_BASE_URL", "http://127.0.0.1:9/", "http://127.0.0.1:9"),
+        ("PROVIDER_RATE", "5/1.5", "5/1.5"),
+        ("REDIS_URL", "unix:///run/redis.sock?db=1", "unix:///run/redis.sock?db=1"),
+        ("REDIS_URL", "rediss://:p@r:6380/1", "rediss://:p@r:6380/1"),
+        ("LEASE", "", 60),
+    ],
+)
+def test_a_setting_is_read(name: str, text: str, value: object) -> None:
+    assert getattr(_load(**{name: text}), name.lower()) == value
+
+
+def test_keys_are_read_for_rotation() -> None:
+    keys = _load(WEBHOOK_KEYS=" old , new ").webhook_keys
+    assert [key.get_secret_value() for key in keys] == ["old", "new"]
+
+
+SECONDS = [
+    "WEBHOOK_MAX_AGE",
+    "FIRST_POLL_AFTER",
+    "POLL_INTERVAL",
+    "POLL_INTERVAL_MAX",
+    "GIVE_UP_AFTER",
+    "UPGRADE_POLL_AFTER",
+    "SWEEP_EVERY",
+    "LEASE",
+    "DOWNLOAD_DEADLINE",
+    "RETRY_BASE",
+    "RETRY_MAX",
+    "LINK_LIFETIME",
+]
+
+
+def _refusal(**values: str) -> str:
+    with pytest.raises(ConfigurationError) as caught:
+        _load(**values)
+    message = str(caught.value)
+    assert len(message.splitlines()) == 1
+    assert len(message) < 300
+    return message
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "soon", "inf", "nan", "1 s", "1,5", "9" * 5000])
+@pytest.mark.parametrize("name", SECONDS)
+def test_what_is_no_time_is_refused_by_name(name: str, text: str) -> None:
+    assert _refusal(**{name: text}).startswith(f"REELKEEP_{name}: ")
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("REDIS_URL", "localhost:6379"),
+        ("REDIS_URL", "amqp://x/"),
+        ("REDIS_URL", "redis://h:port/0"),
+        ("REDIS_URL", "redis://h:70000/0"),
+        ("REDIS_URL", "redis://[/0"),
+        ("BROKER_URL", "localhost:6379"),
+        ("S3_PREFIX", "/veo/"),
+        ("S3_PREFIX", "a/../b"),
+        ("KIE_BASE_URL", "api.kie.ai"),
+        ("KIE_BASE_URL", "ftp://api.kie.ai"),
+        ("KIE_BASE_URL", "https://"),
+        ("PUBLIC_URL", "https://x:y"),
+        ("PUBLIC_URL", "keep.example"),
+        ("ALLOW_UNSIGNED", "maybe"),
+        ("DOWNLOAD_INSECURE", "2"),
+        ("UPGRADES", "8k"),
+        ("UPGRADES", "result"),
+        ("UPGRADES", "4k;1080p"),
+        ("UPGRADE_CREDITS_PER_DAY", "-1"),
+        ("UPGRADE_CREDITS_PER_DAY", "much"),
+        ("UPGRADE_CREDITS_PER_DAY", "inf"),
+        ("PROVIDER_RATE", "20"),
+        ("PROVIDER_RATE", "20 per 10s"),
+        ("PROVIDER_RATE", "0/10s"),
+        ("PROVIDER_RATE", "20/0s"),
+        ("DOWNLOAD_MAX_BYTES", "0"),
+        ("DOWNLOAD_MAX_BYTES", "-1"),
+        ("DOWNLOAD_MAX_BYTES", "big"),
+        ("DOWNLOAD_MAX_BYTES", "9" * 400),
+        ("DOWNLOAD_MIN_RATE", "4 XB"),
+    ],
+)
+def test_a_wrong_value_is_refused_by_name(name: str, text: str) -> None:
+    assert _refusal(**{name: text}).startswith(f"REELKEEP_{name}: ")
+
+
+def test_a_wrong_upgrade_is_told_what_may_be_bought() -> None:
+    assert _refusal(UPGRADES="8k") == "REELKEEP_UPGRADES: must be 1080p, 4k or both"
+
+
+@pytest.mark.parametrize(
+    ("values", "smaller", "larger"),
+    [
+        ({"POLL_INTERVAL": "400"}, "POLL_INTERVAL", "POLL_INTERVAL_MAX"),
+        ({"POLL_INTERVAL_MAX": "29"}, "POLL_INTERVAL", "POLL_INTERVAL_MAX"),
+        ({"RETRY_BASE": "601"}, "RETRY_BASE", "RETRY_MAX"),
+        ({"RETRY_MAX": "1"}, "RETRY_BASE", "RETRY_MAX"),
+    ],
+)
+def test_values_that_contradict_each_other_are_refused(values: dict[str, str], smaller: str, larger: str) -> None:
+    assert _refusal(**values) == f"REELKEEP_{smaller} must not be above REELKEEP_{larger}"
+
+
+def test_equal_bounds_are_no_contradiction() -> None:
+    assert _load(POLL_INTERVAL="300", RETRY_BASE="600").poll_interval == 300
+
+
+SECRETS = {
+    "KIE_API_KEY": "kie-s3cret",
+    "WEBHOOK_KEYS": "hook-s3cret,hook-s3cret-2",
+    "API_TOKENS": "api-s3cret",
+    "REDIS_URL": "redis://:redis-s3cret@r:6379/0",
+    "BROKER_URL": "amqp://u:broker-s3cret@b//",
+}
+
+
+def test_no_secret_is_shown_by_the_settings() -> None:
+    settings = _load(**SECRETS)
+    assert "s3cret" not in f"{settings!r} {settings}"
+
+
+@pytest.mark.parametrize("name", ["REDIS_URL", "BROKER_URL", "KIE_BASE_URL", "PUBLIC_URL"])
+def test_no_secret_in_a_refused_url_is_shown(name: str) -> None:
+    assert "s3cret" not in _refusal(**{name: "x//u:s3cret@h:1/"})
+
+
+@pytest.mark.parametrize("name", ["REDIS_URL", "PUBLIC_URL", "KIE_BASE_URL"])
+def test_no_secret_that_stands_where_a_port_should_is_shown(name: str) -> None:
+    scheme = "redis" if name == "REDIS_URL" else "https"
+    assert "s3cret" not in _refusal(**{name: f"{scheme}://h:s3cret"})
+
+
+def test_no_other_secret_is_shown_by_a_refusal() -> None:
+    assert "s3cret" not in _refusal(**SECRETS, POLL_INTERVAL="400")
+
+
+def test_a_dotenv_file_is_read(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("REELKEEP_S3_BUCKET=from-file\nREELKEEP_LEASE=45\n")
+    settings = load()
+    assert (settings.s3_bucket, settings.lease) == ("from-file", 45)
+
+
+def test_the_environment_wins_over_the_dotenv_file(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("REELKEEP_S3_BUCKET=from-file\nREELKEEP_LEASE=45\n")
+    settings = _load(LEASE="90")
+    assert (settings.s3_bucket, settings.lease) == ("from-file", 90)
+
+
+def test_a_wrong_value_in_the_dotenv_file_is_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("REELKEEP_LEASE=soon\n")
+    assert _refusal().startswith("REELKEEP_LEASE: ")
+
+
+def test_a_dotenv_file_that_is_no_text_is_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes(b"REELKEEP_LEASE=\xff\n")
+    assert _refusal().startswith(".env: ")
+
+
+@pytest.mark.parametrize("name", ["UPGRADES", "LEASE", "REDIS_URL", "S3_PREFIX", "PROVIDER_RATE"])
+def test_a_refusal_stays_one_line_whatever_was_set(name: str) -> None:
+    assert _refusal(**{name: "/8k\nsecond line" * 100}).startswith(f"REELKEEP_{name}: ")
+
+
+def test_a_process_that_receives_callbacks_needs_keys() -> None:
+    with pytest.raises(ConfigurationError, match=r"^REELKEEP_WEBHOOK_KEYS: missing"):
+        load().require_callbacks()
+
+
+@pytest.mark.parametrize("values", [{"WEBHOOK_KEYS": "k"}, {"ALLOW_UNSIGNED": "1"}])
+def test_a_key_or_the_word_that_none_is_needed_is_enough(values: dict[str, str]) -> None:
+    settings = _load(**values)
+    assert settings.require_callbacks() is settings
+
+
+def test_keys_of_nothing_but_commas_are_no_keys() -> None:
+    with pytest.raises(ConfigurationError, match="REELKEEP_WEBHOOK_KEYS"):
+        _load(WEBHOOK_KEYS=" , ").require_callbacks()
+
+
+def test_a_process_that_stores_needs_a_bucket() -> None:
+    with pytest.raises(ConfigurationError, match=r"^REELKEEP_S3_BUCKET: missing"):
+        load().require_bucket()
+    assert _load(S3_BUCKET="b").require_bucket().s3_bucket == "b"
+
+
+def test_a_4ks_callback_comes_back_to_the_public_address_with_its_token() -> None:
+    assert _load(PUBLIC_URL="https://keep.example/").callback_url("tok") == "https://keep.example/callbacks/veo/4k/tok"
+
+
+def test_without_a_public_address_no_callback_is_asked_for() -> None:
+    assert load().callback_url("tok") is None
