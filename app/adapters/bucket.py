@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 #: bytes read at once when an object is read back
 CHUNK = 1024 * 1024
-#: signing needs a region even where the store has none
-DEFAULT_REGION = "us-east-1"
 AWS_DOMAINS = (".amazonaws.com", ".amazonaws.com.cn", ".amazonaws.eu")
 #: what to mend, by the code of an answer to `check`
 REMEDIES = {
@@ -179,13 +177,12 @@ def make_client() -> "S3Client":
         response_checksum_validation="when_required",
         max_pool_connections=32,
     )
-    region = session.region_name or DEFAULT_REGION
-    client = session.client("s3", region_name=region, config=config)
+    client = session.client("s3", config=config)  # boto3 takes us-east-1 where no region is set
     host = urlsplit(client.meta.endpoint_url).hostname or ""
     if host.endswith(AWS_DOMAINS):
         return client
     client.close()
-    return session.client("s3", region_name=region, config=config.merge(Config(s3={"addressing_style": "path"})))
+    return session.client("s3", config=config.merge(Config(s3={"addressing_style": "path"})))
 
 
 def _base64(hexadecimal: str) -> str:

@@ -84,12 +84,8 @@ class Downloader:
             try:
                 with _Watch(self._policy, self._stop) as watch:
                     download = self._transfer(url, file, watch, picture)
-            except (
-                requests.RequestException,
-                urllib3.exceptions.HTTPError,
-                http.client.HTTPException,
-                OSError,
-            ) as error:
+            except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+                # ValueError: a redirect to what is no URL.
                 # "from None": their own messages hold the whole URL, and a traceback would print them.
                 raise FetchFailed(f"{without_query(url)}: {_cause(error)}") from None
             yield download

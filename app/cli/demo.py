@@ -5,6 +5,7 @@ import signal
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from app.cli.demo_audit import Finding, audit, is_settled
+from app.cli.demo_audit import Finding, audit, is_settled, show_end
 from app.cli.demo_paths import PATHS, Sent, submit
 from app.cli.stack import Plan, Stack, running_stack
 from app.embedded.service import Service, free_port
@@ -93,20 +94,20 @@ def demo(hold: bool, data: Path) -> None:
     )
     with running_stack(_plan(data)) as stack:
         running = Demo(stack, _start_simulator(stack), console)
-        good = _run(running, began, stop)
+        good = _run(running, began, stop, held=hold)
         if hold and not stop.is_set():
             console.print("\nHeld: everything keeps running. Ctrl-C ends it.")
             stop.wait()
     sys.exit(0 if good else 1)
 
 
-def _run(demo: Demo, began: float, stop: threading.Event) -> bool:
+def _run(demo: Demo, began: float, stop: threading.Event, *, held: bool) -> bool:
     _wait(demo.stack.is_ready, 60, stop)
     demo.console.print(f"all parts are up after {time.monotonic() - began:.0f} s; sending {len(PATHS)} generations\n")
     sent = _send_and_watch(demo, stop)
     findings, strays = audit(sent, demo.show_all(), demo.stack.bucket_folder, demo.vendor, PREFIX)
     _print_findings(demo.console, findings, strays)
-    _print_places(demo)
+    _print_places(demo, held=held)
     good = len(findings) == len(PATHS) and not strays and not any(finding.faults for finding in findings)
     verdict = "[bold green]all as it must be[/]" if good else "[bold red]not as it must be[/]"
     demo.console.print(f"\n{verdict}, after {time.monotonic() - began:.0f} s")
@@ -145,31 +146,51 @@ def _print_findings(console: Console, findings: Sequence[Finding], strays: Seque
     for finding in findings:
         expected = finding.sent.path.expected
         mark = "[red]✗[/]" if finding.faults else "[green]✓[/]"
-        wanted = f"{expected.state}: {', '.join(expected.stored) or 'nothing stored'}"
+        wanted = show_end(expected.state, expected.stored)
         table.add_row(mark, finding.sent.path.title, wanted, "; ".join([finding.got, *finding.faults]))
     console.print(table)
     for stray in strays:
         console.print(f"[red]✗[/] should not be in the bucket: {stray}", markup=True)
 
 
-def _print_places(demo: Demo) -> None:
+def _print_places(demo: Demo, *, held: bool) -> None:
     stack = demo.stack
     books = demo.vendor.books()
     objects = [path for path in stack.bucket_folder.rglob("*") if path.is_file()]
     size = sum(path.stat().st_size for path in objects)
     bought = sum(1 for row in books["purchases"] if row["credits"])
-    demo.console.print(f"\n{len(objects)} objects, {size / 1e6:.1f} MB; {bought} upgrades bought, each once")
+    demo.console.print(f"\n{len(objects)} objects, {size / 1e6:.1f} MB; {bought} upgrades bought")
+    demo.console.print(_ask_flower(stack))
     user, password = FLOWER_LOGIN.split(":")
-    places = {
+    running = {
         "API": f"{stack.web_url}/generations  (Authorization: Bearer {API_TOKEN})",
         "health": f"{stack.web_url}/readyz",
         "Flower": f"{stack.flower_url}  (user {user}, password {password})",
         "simulator": f"{demo.vendor.base_url}/_simulator/books",
-        "bucket": str(stack.bucket_folder),
-        "logs": str(stack.folder / "logs"),
     }
+    kept = {"bucket": str(stack.bucket_folder), "logs": str(stack.folder / "logs")}
+    demo.console.print(
+        "where to look" + ("" if held else "; with HOLD=1 the API, Flower and the simulator stay up too")
+    )
+    places = running | kept if held else kept
     for name, place in places.items():
         demo.console.print(f"  {name:<10} {place}", highlight=False, soft_wrap=True)
+
+
+def _ask_flower(stack: Stack) -> str:
+    """What Flower has seen of the fleet."""
+    login = FLOWER_LOGIN.split(":")
+    try:
+        session = requests.Session()
+        session.auth = (login[0], login[1])
+        workers = session.get(f"{stack.flower_url}/api/workers?refresh=1", timeout=10).json()
+        tasks = session.get(f"{stack.flower_url}/api/tasks?limit=100000", timeout=10).json()
+    except (requests.RequestException, ValueError) as error:
+        return f"Flower did not answer: {type(error).__name__}"
+    states = Counter(task["state"].lower() for task in tasks.values())
+    return (
+        f"Flower sees {len(workers)} workers; tasks {', '.join(f'{state} {count}' for state, count in states.items())}"
+    )
 
 
 def _plan(data: Path) -> Plan:

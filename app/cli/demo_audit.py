@@ -81,8 +81,15 @@ def _audit_path(
     if not (bucket / manifest).is_file():
         faults.append("no manifest")
     keys = {rendition["key"] for rendition in by_state.get("stored", [])} | {manifest}
-    stored = ", ".join(_name(rendition) for rendition in by_state.get("stored", []))
-    return Finding(sent, f"{generation['state']}: {stored or 'nothing stored'}", faults), keys
+    stored = [_name(rendition) for rendition in by_state.get("stored", [])]
+    return Finding(sent, show_end(generation["state"], stored), faults), keys
+
+
+def show_end(state: str, stored: Sequence[str]) -> str:
+    """How a path ended, in few words: what is stored if it is complete, else the state."""
+    kinds = Counter(name.partition("/")[0] for name in stored)
+    shown = " ".join(kind if count == 1 else f"{kind}×{count}" for kind, count in kinds.items())
+    return shown if state == "complete" else f"{state} {shown}".strip()
 
 
 def _compare(

@@ -1,4 +1,4 @@
-"""A small real HTTP server that stands for the vendor: it keeps each request and gives the answers that it was told."""
+"""A small real HTTP server that stands for the vendor, and our client of it."""
 
 import http.server
 import json
@@ -9,88 +9,72 @@ from typing import Any
 
 import pytest
 
-
-@dataclass
-class Asked:
-    """A request as it arrived."""
-
-    method: str
-    #: with its query string
-    path: str
-    headers: dict[str, str]
-    body: Any
+from app.adapters.kie import KieVendor
 
 
 @dataclass
-class Reply:
-    """An answer: any object becomes JSON, text and bytes are sent as they are."""
+class ScriptedVendor:
+    """Gives one answer to every request, and keeps the requests: method, path with query, body, headers."""
 
-    body: Any
+    #: JSON, or text and bytes that are sent as they are; None: silence
+    body: Any = None
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
-    #: keep silent instead, until the server stops
-    silent: bool = False
     #: break the connection half-way through the body
     broken: bool = False
+    asked: list[tuple[str, str, Any]] = field(default_factory=list)
+    sent: list[dict[str, str]] = field(default_factory=list)
+    stopping: threading.Event = field(default_factory=threading.Event)
+    url: str = ""
 
-
-class ScriptedVendor:
-    """Gives one reply after the other; the last one again and again."""
-
-    def __init__(self) -> None:
-        self.replies: list[Reply] = []
-        self.asked: list[Asked] = []
-        self.stopping = threading.Event()
-        vendor = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                raw = self.rfile.read(int(self.headers.get("Content-Length", "0")))
-                body = json.loads(raw) if raw else None
-                vendor.asked.append(Asked(self.command, self.path, dict(self.headers), body))
-                vendor.answer(self)
-
-            do_POST = do_GET
-
-            def log_message(self, format: str, *args: object) -> None:
-                """Nothing."""
-
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
-        self._thread.start()
-
-    def says(self, body: Any, status: int = 200, **options: Any) -> None:
-        """Give this answer from now on."""
-        self.replies = [Reply(body, status, **options)]
+    def says(self, body: Any, status: int = 200, **headers: str) -> "ScriptedVendor":
+        self.body, self.status = body, status
+        self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
+        return self
 
     def answer(self, handler: http.server.BaseHTTPRequestHandler) -> None:
-        """Send the next reply."""
-        reply = self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
-        if reply.silent:
+        raw = handler.rfile.read(int(handler.headers.get("Content-Length", "0")))
+        self.asked.append((handler.command, handler.path, json.loads(raw) if raw else None))
+        self.sent.append(dict(handler.headers))
+        if self.body is None:
             self.stopping.wait(30)
-            handler.close_connection = True
             return
-        text = reply.body if isinstance(reply.body, str | bytes) else json.dumps(reply.body)
-        raw = text.encode() if isinstance(text, str) else text
-        handler.send_response(reply.status)
-        headers = {"Content-Type": "application/json;charset=UTF-8", "Content-Length": str(len(raw))}
-        for name, value in (headers | reply.headers).items():
+        text = self.body if isinstance(self.body, str | bytes) else json.dumps(self.body)
+        content = text.encode() if isinstance(text, str) else text
+        handler.send_response(self.status)
+        headers = {"Content-Type": "application/json;charset=UTF-8", "Content-Length": str(len(content))} | self.headers
+        for name, value in headers.items():
             handler.send_header(name, value)
         handler.end_headers()
-        handler.wfile.write(raw[: len(raw) // 2] if reply.broken else raw)
-
-    def close(self) -> None:
-        """Stop."""
-        self.stopping.set()
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        handler.wfile.write(content[: len(content) // 2] if self.broken else content)
 
 
 @pytest.fixture
-def scripted() -> Iterator[ScriptedVendor]:
-    """A server to be told what to say: `scripted.says({…})`; what it was asked is in `scripted.asked`."""
-    vendor = ScriptedVendor()
-    yield vendor
-    vendor.close()
+def script() -> Iterator[ScriptedVendor]:
+    """A running server to be told what to say."""
+    script = ScriptedVendor()
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            script.answer(self)
+
+        do_POST = do_GET
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Nothing."""
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    script.url = f"http://127.0.0.1:{server.server_port}"
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+    thread.start()
+    yield script
+    script.stopping.set()
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.fixture
+def kie(script: ScriptedVendor) -> KieVendor:
+    """A client of that server, with a key that must not be seen anywhere and time-outs for tests."""
+    return KieVendor("s3cret-key", script.url, timeout=(1.0, 0.3))

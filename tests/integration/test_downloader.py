@@ -12,6 +12,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -202,6 +203,8 @@ BROKEN = {
     "unasked range": (answer(206, body=VIDEO, Content_Range=f"bytes 0-{len(VIDEO) - 1}/{len(VIDEO)}"), "HTTP 206"),
     "compressed": (answer(body=VIDEO, Content_Encoding="gzip"), "encoded although"),
     "redirect to nowhere": (answer(302), "HTTP 302"),
+    "redirect to no URL": (answer(302, Location="https://[::1"), "ValueError"),
+    "redirect to no text": (answer(302, Location="/\xff"), "UnicodeDecodeError"),
     "no HTTP": (lambda handler: handler.wfile.write(b"SSH-2.0-hello\r\n") and None, "BadStatusLine"),
 }
 
@@ -244,9 +247,10 @@ def test_a_name_that_does_not_resolve_is_worth_another_try(policy: DownloadPolic
     assert SECRET not in "".join(traceback.format_exception(raised.value))
 
 
-def test_a_certificate_is_checked(server: Server, policy: DownloadPolicy) -> None:
-    with pytest.raises(FetchFailed, match="SSL"):
+def test_a_server_that_does_not_speak_tls_is_worth_another_try(server: Server, policy: DownloadPolicy) -> None:
+    with pytest.raises(FetchFailed, match="SSL") as raised:
         fetch(policy, server.serve(answer(body=VIDEO)).replace("http:", "https:"))
+    assert SECRET not in "".join(traceback.format_exception(raised.value))
 
 
 def test_a_file_that_says_it_is_too_large_is_refused_for_good(server: Server, policy: DownloadPolicy) -> None:
@@ -294,6 +298,24 @@ def test_a_slow_drip_does_not_outlast_the_deadline(server: Server, policy: Downl
     with pytest.raises(FetchFailed, match=r"not done within 0\.5 s"):
         fetch(replace(policy, deadline=0.5), server.serve(server.drip(*DRIPS[part])))
     assert time.monotonic() - started < 5
+
+
+def test_a_slow_tls_handshake_does_not_outlast_the_deadline(policy: DownloadPolicy) -> None:
+    def drip(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        with connection, suppress(OSError):
+            connection.sendall(b"\x16\x03\x03\x40\x00")  # "a handshake message of 16 KiB follows"
+            while not done.wait(0.05):
+                connection.sendall(b"x")
+
+    done = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as thread:
+        thread.submit(drip, listener)
+        started = time.monotonic()
+        with pytest.raises(FetchFailed, match=r"not done within 0\.5 s"):
+            fetch(replace(policy, deadline=0.5), f"https://127.0.0.1:{listener.getsockname()[1]}/v")
+        assert time.monotonic() - started < 5
+        done.set()
 
 
 def test_silence_ends_with_the_read_time_out(server: Server, policy: DownloadPolicy) -> None:

@@ -131,6 +131,7 @@ def test_a_video_may_leave_its_length_unsaid(duration: int) -> None:
         (ftyp() + box(b"moov", box(b"mvhd", bytes(5))) + box(b"mdat", b"x"), "'mvhd' is malformed"),
         (ftyp() + box(b"moov", struct.pack(">I4s", 999, b"mvhd")) + box(b"mdat", b"x"), "ends inside box 'mvhd'"),
         (ftyp() + box(b"free") * 30_000, "more than 20000 boxes"),
+        (ftyp() + box(b"moov", box(b"free") * 200) + box(b"mdat", b"x"), "more than 100 boxes in box 'moov'"),
     ],
 )
 def test_what_is_no_whole_video_is_refused_by_name(data: bytes, message: str) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -133,7 +134,7 @@ class World:
             else:
                 assert place not in self.stored, "stored was undone"
             assert rendition.ended or rendition.work.at is not None, "a rendition fell silent"
-        assert all(later - sooner >= POLICY.poll_interval for sooner, later in zip(self.sent_at, self.sent_at[1:]))
+        assert all(later - sooner >= POLICY.poll_interval for sooner, later in pairwise(self.sent_at))
         if self.generation.state is State.WAITING:
             assert self.generation.settle.at is not None, "the generation fell silent"
         if self.generation.changes > self.generation.written and self.stored:

@@ -29,8 +29,15 @@ def test_several_urls_in_brackets_that_are_not_json_are_read() -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["ftp://x/a", "file:///etc/passwd", "javascript:alert(1)", "//x/a", "x/a", "https://", "", "data:video/mp4,x"]
-    + [
+    [
+        "ftp://x/a",
+        "file:///etc/passwd",
+        "javascript:alert(1)",
+        "//x/a",
+        "x/a",
+        "https://",
+        "",
+        "data:video/mp4,x",
         "https://x/a b",
         "https://x/a\n",
         "\nhttps://x/a\tb",
@@ -38,8 +45,10 @@ def test_several_urls_in_brackets_that_are_not_json_are_read() -> None:
         'https://x/"',
         "https://x/<a>",
         "https://x\\a",
-    ]
-    + ["https://x/\ud800", "gopher://x/", "https://x/" + "a" * 5000],
+        "https://x/\ud800",
+        "gopher://x/",
+        "https://x/" + "a" * 5000,
+    ],
 )
 def test_what_is_no_plain_http_url_is_left_out(url: str) -> None:
     assert read_urls([url, A]) == (A,)

@@ -1,0 +1,73 @@
+"""The ways to run it agree with each other and with the code."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from app.cli.stack import read_procfile
+from app.domain.work import SWEEP_QUEUE, Lane
+from app.settings import PREFIX, Settings
+
+ROOT = Path(__file__).parents[2]
+PROCESSES = {"web", "worker", "mirror", "beat", "flower"}
+QUEUES = {*(lane.queue for lane in Lane), SWEEP_QUEUE}
+
+
+@pytest.fixture(scope="module")
+def services() -> dict[str, Any]:
+    compose: dict[str, Any] = YAML(typ="safe").load((ROOT / "docker-compose.yml").read_text())
+    return dict(compose["services"])
+
+
+def queues(commands: list[str]) -> list[str]:
+    return [
+        queue for command in commands for names in re.findall(r"--queues (\S+)", command) for queue in names.split(",")
+    ]
+
+
+def test_the_procfile_names_the_five_processes() -> None:
+    assert set(read_procfile()) == PROCESSES
+
+
+def test_the_compose_file_runs_the_same_processes_beside_redis_and_s3(services: dict[str, Any]) -> None:
+    assert set(services) == PROCESSES | {"redis", "s3"}
+
+
+def test_every_queue_is_served_once(services: dict[str, Any]) -> None:
+    by_procfile = queues(list(read_procfile().values()))
+    by_compose = queues([" ".join(services[name]["command"]) for name in ("worker", "mirror")])
+    assert sorted(by_procfile) == sorted(by_compose) == sorted(QUEUES)
+
+
+def test_every_service_is_started_again_when_it_ends(services: dict[str, Any]) -> None:
+    assert {name: service["restart"] for name, service in services.items()} == dict.fromkeys(services, "always")
+
+
+def test_redis_keeps_everything(services: dict[str, Any]) -> None:
+    command = services["redis"]["command"]
+    assert "--appendonly yes" in command
+    assert "--maxmemory-policy noeviction" in command
+    assert services["redis"]["volumes"]
+
+
+def test_no_service_listens_beyond_this_machine(services: dict[str, Any]) -> None:
+    published = [port for service in services.values() for port in service.get("ports", [])]
+    assert published
+    assert all(port.startswith("127.0.0.1:") for port in published)
+
+
+def test_the_readme_lists_every_setting() -> None:
+    named = set(re.findall(rf"{PREFIX}[A-Z0-9_]+", (ROOT / "README.md").read_text()))
+    assert named == {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
+
+
+@pytest.mark.parametrize("name", ["runtime", "dev", "build"])
+def test_lock_files_hold_hashes_and_name_no_index(name: str) -> None:
+    text = (ROOT / "requirements" / f"{name}.lock").read_text()
+    pins = re.findall(r"^\S+==", text, re.MULTILINE)
+    assert pins
+    assert len(re.findall(r"^\S.*(?:\\\n\s+--hash=sha256:[0-9a-f]{64}\s*)+", text, re.MULTILINE)) == len(pins)
+    assert "://" not in text
