@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from app.adapters.bucket import S3Bucket
 from app.adapters.celery_outlet import CeleryOutlet
-from app.adapters.downloader import Downloader, DownloadPolicy
+from app.adapters.download_policy import DownloadPolicy
+from app.adapters.downloader import Downloader
 from app.adapters.kie import KieVendor
 from app.adapters.redis_ledger import RedisLedger
 from app.settings import Settings

@@ -1,7 +1,6 @@
 """`reelkeep demo`: the whole product on real parts, against the simulator, with an audit at the end."""
 
 import shutil
-import signal
 import sys
 import threading
 import time
@@ -20,6 +19,7 @@ from rich.table import Table
 from app.cli.demo_audit import Finding, audit, is_settled, show_end
 from app.cli.demo_paths import PATHS, Sent, submit
 from app.cli.stack import Plan, Stack, running_stack
+from app.cli.terminal import shows_errors, stop_signal, tell_end
 from app.embedded.service import Service, free_port
 from app.simulator.client import SimulatorClient
 
@@ -76,6 +76,7 @@ class Demo:
     type=click.Path(file_okay=False, path_type=Path),
     help="Folder for data and logs. It is emptied first; the bucket's files stay in it afterwards.",
 )
+@shows_errors
 def demo(hold: bool, data: Path) -> None:
     """See every path of Reelkeep at work, on real parts.
 
@@ -84,15 +85,13 @@ def demo(hold: bool, data: Path) -> None:
     as it must be.
     """
     console = Console()
-    stop = threading.Event()
-    for signum in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(signum, lambda *_: stop.set())
+    stop = stop_signal()
     _empty(data)
     began = time.monotonic()
     console.print(
         "[bold]Reelkeep demo[/] starting redis-server, S3 endpoint, web, worker, mirror, beat, Flower, simulator …"
     )
-    with running_stack(_plan(data)) as stack:
+    with running_stack(_plan(data), tell_end) as stack:
         running = Demo(stack, _start_simulator(stack), console)
         good = _run(running, began, stop, held=hold)
         if hold and not stop.is_set():

@@ -1,13 +1,8 @@
 """The command line: `reelkeep …`."""
 
 import json
-import signal
-import sys
-import threading
-from collections.abc import Callable
-from functools import wraps
 from pathlib import Path
-from typing import Any, ParamSpec
+from typing import Any
 
 import click
 from rich.console import Console
@@ -16,6 +11,7 @@ from rich.table import Table
 from app.adapters.redis_ledger import RedisLedger
 from app.assembly import open_ledger
 from app.cli.demo import demo
+from app.cli.terminal import shows_errors, stop_signal, tell_end
 from app.domain.errors import ReelkeepError
 from app.domain.generation import Generation, State
 from app.domain.view import describe
@@ -24,25 +20,7 @@ from app.pipeline import track as steps
 from app.settings import load_or_exit
 from app.simulator.command import simulator
 
-P = ParamSpec("P")
-#: exit statuses: nothing was found or it did not work; the command line itself was wrong (click's own)
-EXIT_FAILED, EXIT_USAGE = 1, 2
-
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, one generation a line.")
-
-
-def shows_errors(command: Callable[P, None]) -> Callable[P, None]:
-    """Show our errors as one line, with exit status 1."""
-
-    @wraps(command)
-    def run(*args: P.args, **kwargs: P.kwargs) -> None:
-        try:
-            command(*args, **kwargs)
-        except ReelkeepError as error:
-            print(f"reelkeep: {error}", file=sys.stderr)
-            sys.exit(EXIT_FAILED)
-
-    return run
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -84,10 +62,8 @@ def up(data: Path, port: int, flower_port: int) -> None:
     settings = load_or_exit("callbacks")
     own_redis, own_s3 = "redis_url" in settings.model_fields_set, "s3_bucket" in settings.model_fields_set
     plan = Plan(data, embedded_redis=not own_redis, embedded_s3=not own_s3, web_port=port, flower_port=flower_port)
-    stop = threading.Event()
-    for signum in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(signum, lambda *_: stop.set())
-    with running_stack(plan) as stack:
+    stop = stop_signal()
+    with running_stack(plan, tell_end) as stack:
         print(f"web      {stack.web_url}  (API token: see {data}/secrets.json, or REELKEEP_API_TOKENS)")
         print(f"flower   {stack.flower_url}")
         print(f"bucket   {settings.s3_bucket or stack.bucket_folder}")

@@ -16,7 +16,7 @@ from typing import Literal
 
 import requests
 
-from app.cli.supervisor import Supervisor, supervising
+from app.cli.supervisor import OnEnd, Supervisor, supervising
 from app.embedded.redis_server import redis_server
 from app.embedded.s3_server import s3_environment, s3_server
 from app.embedded.service import Service, free_port
@@ -72,9 +72,10 @@ class Stack:
 
 
 @contextmanager
-def running_stack(plan: Plan) -> Iterator[Stack]:
+def running_stack(plan: Plan, on_end: OnEnd | None = None) -> Iterator[Stack]:
     """Run it all for the length of a block.
 
+    :param on_end: told of processes that ended by themselves; they are started again
     :raises EmbeddedFailed: something did not start
     """
     secret = _read_secrets(plan.folder)
@@ -82,7 +83,7 @@ def running_stack(plan: Plan) -> Iterator[Stack]:
     env = {**os.environ, "PORT": str(web_port), "FLOWER_PORT": str(flower_port), "PYTHONUNBUFFERED": "1"}
     env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{env.get('PATH', '')}"
     env.setdefault("REELKEEP_API_TOKENS", secret["api_token"])
-    with supervising(plan.folder / "logs") as supervisor:
+    with supervising(plan.folder / "logs", on_end) as supervisor:
         if plan.embedded_redis:
             env["REELKEEP_REDIS_URL"] = _start_redis(supervisor, plan)
         if plan.embedded_s3:

@@ -4,15 +4,22 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from app.embedded.service import Service, start_process, stop_process, wait_until_ready
 
-#: seconds between two looks, and before a process that ended is started again
-LOOK_EVERY, RESTART_AFTER = 0.1, 0.5
+#: seconds between two looks
+LOOK_EVERY = 0.1
+#: seconds before a process that ended is started again; doubled, up to the most, each time that it ended soon after a start
+RESTART_AFTER, MOST_RESTART_AFTER, SOON = 0.5, 10.0, 10.0
+#: seconds that a process has for stopping: a worker hands its downloads over
+STOP_LIMIT = 30.0
+
+#: told of a process that ended and is to be started again: its name, its exit status and its log
+OnEnd = Callable[[str, int, Path], None]
 
 
 @dataclass
@@ -25,7 +32,10 @@ class Child:
     restarts: int = 0
     #: it shall stay down
     held: bool = False
-    ended_at: float | None = field(default=None, repr=False)
+    started_at: float = field(default_factory=time.monotonic)
+    #: when it may be started again; None: it runs
+    again_at: float | None = None
+    pause: float = RESTART_AFTER
 
     @property
     def pid(self) -> int:
@@ -36,9 +46,10 @@ class Child:
 class Supervisor:
     """A handful of processes with restart-always. Use `supervising()`."""
 
-    def __init__(self, logs: Path) -> None:
+    def __init__(self, logs: Path, on_end: OnEnd | None = None) -> None:
         """:param logs: folder for one log a process"""
         self._logs = logs
+        self._on_end = on_end
         self._children: dict[str, Child] = {}
         self._lock = threading.RLock()
         self._closing = threading.Event()
@@ -84,29 +95,35 @@ class Supervisor:
         self._closing.set()
         self._watch.join()
         for child in reversed(self._children.values()):
-            stop_process(child.process)
+            stop_process(child.process, STOP_LIMIT)
 
     def _watch_children(self) -> None:
         while not self._closing.wait(LOOK_EVERY):
-            for child in list(self._children.values()):
+            for name, child in list(self._children.items()):
                 with self._lock:
-                    self._revive(child)
+                    self._revive(name, child)
 
-    def _revive(self, child: Child) -> None:
-        if child.process.poll() is None or child.held:
-            child.ended_at = None
+    def _revive(self, name: str, child: Child) -> None:
+        status = child.process.poll()
+        if status is None or child.held:
             return
         now = time.monotonic()
-        child.ended_at = child.ended_at or now
-        if now - child.ended_at >= RESTART_AFTER and not self._closing.is_set():
-            child.process, child.ended_at = start_process(child.service, child.log), None
+        if child.again_at is None:
+            soon = now - child.started_at < SOON
+            child.pause = min(child.pause * 2, MOST_RESTART_AFTER) if soon and child.restarts else RESTART_AFTER
+            child.again_at = now + child.pause
+            if self._on_end is not None:
+                self._on_end(name, status, child.log)
+        elif now >= child.again_at:
+            child.process = start_process(child.service, child.log)
+            child.started_at, child.again_at = now, None
             child.restarts += 1
 
 
 @contextmanager
-def supervising(logs: Path) -> Iterator[Supervisor]:
+def supervising(logs: Path, on_end: OnEnd | None = None) -> Iterator[Supervisor]:
     """A supervisor for the length of a block; everything is stopped at its end."""
-    supervisor = Supervisor(logs)
+    supervisor = Supervisor(logs, on_end)
     supervisor.open()
     try:
         yield supervisor

@@ -18,7 +18,8 @@ from pathlib import Path
 
 import pytest
 
-from app.adapters.downloader import Downloader, DownloadPolicy, is_public, judge_url
+from app.adapters.download_policy import DownloadPolicy, is_public, judge_url
+from app.adapters.downloader import Downloader
 from app.domain.container import NotMedia
 from app.domain.errors import FetchFailed, FetchForbidden, Interrupted, LinkDead
 

@@ -74,6 +74,11 @@ def test_the_rules_are_given_what_is_set() -> None:
     assert (policy.lease, policy.poll_interval, policy.upgrades) == (0.5, 1.25, (Kind.UHD,))
 
 
+@pytest.mark.parametrize(("text", "rate"), [("20/10s", (20, 10)), ("5/1.5", (5, 1.5))])
+def test_the_rules_are_given_the_vendors_rate_in_numbers(text: str, rate: tuple[int, float]) -> None:
+    assert _load(PROVIDER_RATE=text).policy.provider_rate == rate
+
+
 def test_the_broker_is_the_ledgers_redis_unless_it_is_set() -> None:
     assert _load(REDIS_URL="redis://r:1/2").broker == "redis://r:1/2"
     assert _load(BROKER_URL="amqp://b//").broker == "amqp://b//"

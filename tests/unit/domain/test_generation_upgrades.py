@@ -307,3 +307,14 @@ def test_asking_for_an_ended_upgrade_again_does_not_order_it_again(
     mirroring.want_upgrade(Kind.UHD, 0, 1200.0)
     assert upgrade.state is RenditionState.UNAVAILABLE
     assert mirroring.asked_for(Kind.UHD, 0)
+
+
+def test_an_order_that_may_not_be_sent_yet_is_put_off_by_name(mirroring: Generation, upgrade: Rendition) -> None:
+    mirroring.postpone_upgrade(upgrade, "over the day's budget", 5000.0)
+    assert (upgrade.error, upgrade.work.at, upgrade.order) == ("over the day's budget", 5000.0, None)
+
+
+def test_an_order_that_is_being_sent_is_not_put_off(mirroring: Generation, upgrade: Rendition, policy: Policy) -> None:
+    claim = _claim(mirroring, 1000.0, policy)
+    mirroring.postpone_upgrade(upgrade, "over the day's budget", 5000.0)
+    assert upgrade.work.holds(claim.fence)

@@ -1,0 +1,150 @@
+"""The command line as a user runs it: a process of its own, against a real redis-server."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from app.adapters.redis_ledger import RedisLedger
+from app.domain.generation import Generation
+from app.domain.ledger import Draft
+from app.domain.policy import Policy
+from app.domain.urls import Urls
+from app.domain.vendor import Progress, Verdict
+from app.domain.work import Kind
+from app.embedded.service import free_port
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def reelkeep(redis_url: str, tmp_path: Path) -> Run:
+    def run(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "app.cli", *arguments],
+            env={**os.environ, "REELKEEP_REDIS_URL": redis_url, "COLUMNS": "200", **env},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+
+    return run
+
+
+def succeed(redis_url: str, task_id: str) -> None:
+    def transition(draft: Draft) -> None:
+        draft.generation = draft.generation or Generation.track(task_id, draft.now, Policy())
+        urls = Urls(result=("https://tempfile.aiquickdraw.com/v/a.mp4",))
+        draft.generation.hear(Verdict(Progress.SUCCEEDED, 200, urls=urls), "poll", draft.now)
+
+    RedisLedger(redis_url).change(task_id, transition)
+
+
+def test_tracking_is_shown_and_listed(reelkeep: Run) -> None:
+    tracked = reelkeep("track", "task-1", "task-2", "--upgrade", "4k", "--label", "shot=7", "--json")
+    assert [json.loads(line)["taskId"] for line in tracked.stdout.splitlines()] == ["task-1", "task-2"]
+    shown = json.loads(reelkeep("show", "task-1", "--json").stdout)
+    assert (shown["state"], shown["labels"], shown["upgrades"]) == ("waiting", {"shot": "7"}, ["4k"])
+    listed = reelkeep("list", "--state", "waiting")
+    assert listed.returncode == 0
+    assert "task-1" in listed.stdout
+    assert "task-2" in listed.stdout
+    assert reelkeep("list", "--state", "lost", "--json").stdout == ""
+
+
+def test_one_generation_is_shown_for_people(reelkeep: Run, redis_url: str) -> None:
+    succeed(redis_url, "task-1")
+    text = reelkeep("show", "task-1").stdout
+    assert "mirroring" in text
+    assert "result 0" in text
+    assert "aiquickdraw" not in text
+
+
+def test_an_upgrade_is_asked_for(reelkeep: Run, redis_url: str) -> None:
+    reelkeep("track", "task-1")
+    refused = reelkeep("upgrade", "task-1")
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert refused.stderr == "reelkeep: generation task-1 is waiting: its result 0 cannot be upgraded\n"
+    succeed(redis_url, "task-1")
+    assert reelkeep("upgrade", "task-1", "--kind", "1080p").returncode == 0
+    generation = RedisLedger(redis_url).read("task-1").generation
+    assert generation is not None
+    assert generation.find(Kind.HD, 0) is not None
+    over = reelkeep("upgrade", "task-1", REELKEEP_UPGRADE_CREDITS_PER_DAY="100")
+    assert over.returncode == 1
+    assert "REELKEEP_UPGRADE_CREDITS_PER_DAY" in over.stderr
+
+
+def test_all_that_failed_is_tried_again(reelkeep: Run, redis_url: str) -> None:
+    succeed(redis_url, "good")
+    succeed(redis_url, "bad")
+
+    def lose(draft: Draft) -> None:
+        assert draft.generation is not None
+        draft.generation.fail(draft.generation.renditions[0], "link dead everywhere", draft.now)
+
+    RedisLedger(redis_url).change("bad", lose)
+    again = reelkeep("retry", "--failed", "--json")
+    assert [(json.loads(line)["taskId"], json.loads(line)["state"]) for line in again.stdout.splitlines()] == [
+        ("bad", "mirroring")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "words"),
+    [
+        (("show", "nobody"), 1, "generation nobody is not known here"),
+        (("retry", "nobody"), 1, "generation nobody is not known here"),
+        (("show", "../etc"), 2, "[A-Za-z0-9_-]{1,128}"),
+        (("track", "a", "--label", "novalue"), 2, "NAME=VALUE"),
+        (("track", "a", "--upgrade", "8k"), 2, "'8k' is not one of"),
+        (("track",), 2, "Missing argument"),
+        (("retry",), 2, "give ids, or --failed"),
+        (("list", "--limit", "0"), 2, "--limit"),
+    ],
+)
+def test_a_wrong_command_is_named(reelkeep: Run, arguments: tuple[str, ...], status: int, words: str) -> None:
+    run = reelkeep(*arguments)
+    assert run.returncode == status
+    assert words in run.stderr
+    assert "Traceback" not in run.stderr
+
+
+def test_a_redis_that_is_down_is_said_in_one_line(reelkeep: Run) -> None:
+    run = reelkeep("list", REELKEEP_REDIS_URL=f"redis://127.0.0.1:{free_port()}/0")
+    assert run.returncode == 1
+    assert run.stderr.startswith("reelkeep: Redis: ")
+    assert run.stderr.count("\n") == 1
+
+
+def test_up_says_what_is_missing_and_starts_nothing(reelkeep: Run, tmp_path: Path) -> None:
+    run = reelkeep("up", "--data", str(tmp_path / "data"))
+    assert run.returncode == 78
+    assert run.stderr.startswith("reelkeep: REELKEEP_WEBHOOK_KEYS: missing")
+    assert not (tmp_path / "data").exists()
+
+
+def test_up_shows_the_last_words_of_a_process_that_does_not_start(reelkeep: Run, tmp_path: Path) -> None:
+    import socket
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        run = reelkeep("up", "--data", str(tmp_path / "data"), "--port", port, REELKEEP_ALLOW_UNSIGNED="1")
+    assert run.returncode == 1
+    assert run.stderr.startswith("reelkeep: web ended with status 1")
+    assert "in use" in run.stderr
+
+
+def test_the_demo_empties_no_folder_of_somebody_else(reelkeep: Run, tmp_path: Path) -> None:
+    (tmp_path / "precious").mkdir()
+    (tmp_path / "precious" / "file").write_text("mine")
+    run = reelkeep("demo", "--data", str(tmp_path / "precious"))
+    assert run.returncode == 2
+    assert (tmp_path / "precious" / "file").read_text() == "mine"
