@@ -7,10 +7,11 @@ boto3 reads its own variables (`AWS_ENDPOINT_URL_S3`, `AWS_ACCESS_KEY_ID`, …).
 import math
 import re
 import sys
+from pathlib import Path
 from typing import Annotated, Any, Self
 from urllib.parse import SplitResult, urlsplit
 
-from dotenv import find_dotenv, load_dotenv
+from dotenv import load_dotenv
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -92,7 +93,7 @@ class Settings(BaseSettings):
     #: orders across the fleet, number/seconds
     provider_rate: str = "20/10s"
     #: hosts that may be fetched from, `*.` for all below
-    download_hosts: Words = VENDOR_HOSTS
+    download_hosts: Annotated[Words, Field(min_length=1)] = VENDOR_HOSTS
     #: allow http and private addresses: demo and tests
     download_insecure: bool = False
     download_max_bytes: Size = 4 * 1024**3
@@ -107,8 +108,8 @@ class Settings(BaseSettings):
     @classmethod
     def _check_redis(cls, value: str) -> str:
         parts = urlsplit(value)
-        if parts.scheme not in ("redis", "rediss", "unix") or not _has_good_port(parts):
-            raise ValueError("must be a redis://, rediss:// or unix:// URL")
+        if parts.scheme not in ("redis", "rediss") or not _has_good_port(parts):
+            raise ValueError("must be a redis:// or rediss:// URL")
         return value
 
     @field_validator("broker_url")
@@ -191,7 +192,7 @@ class Settings(BaseSettings):
 def load() -> Settings:
     """Read the settings. :raises ConfigurationError: in one line, without the value if it is a secret"""
     try:
-        load_dotenv(find_dotenv(usecwd=True))
+        load_dotenv(Path.cwd() / ".env")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f".env: cannot be read: {type(error).__name__}") from None
     try:

@@ -4,7 +4,7 @@ from typing import Any
 
 from kombu import Queue
 
-from app.domain.work import LANES, SWEEP_QUEUE, SWEEP_TASK, Lane, task_name
+from app.domain.work import CHECK_TASK, LANES, SWEEP_QUEUE, SWEEP_TASK, Lane, task_name
 from app.settings import Settings
 
 
@@ -36,6 +36,7 @@ def configure(settings: Settings) -> dict[str, Any]:
         "task_routes": {
             **{task_name(step): {"queue": lane.queue} for step, lane in LANES.items()},
             SWEEP_TASK: {"queue": SWEEP_QUEUE},
+            CHECK_TASK: {"queue": Lane.MANIFEST.queue},  # served by the processes that speak S3
         },
         "task_publish_retry": False,
         # Flower watches events.
@@ -43,12 +44,13 @@ def configure(settings: Settings) -> dict[str, Any]:
         "worker_hijack_root_logger": False,
         "beat_scheduler": "celery.beat:Scheduler",  # in memory: the schedule is code, and there is no file to lock
         "beat_schedule": {
-            "sweep": {
-                "task": SWEEP_TASK,
+            name: {
+                "task": name,
                 "schedule": settings.sweep_every,
-                # A sweep that nobody took up in time is worth nothing: the next one does its work.
-                "options": {"expires": max(1.0, settings.sweep_every)},
+                # Messages that nobody took up need not pile up for ever. Not sooner: the clocks of two machines are compared.
+                "options": {"expires": max(600.0, 10 * settings.sweep_every)},
             }
+            for name in (SWEEP_TASK, CHECK_TASK)
         },
         "beat_max_loop_interval": max(0.1, min(5.0, settings.sweep_every / 2)),
         "timezone": "UTC",

@@ -1,45 +1,76 @@
 """The Celery tasks: doorways to the pipeline's steps. A message carries an item's text and nothing else."""
 
-from app.domain.work import SWEEP_TASK, Item, Step, task_name
+from collections.abc import Callable
+from functools import wraps
+
+from app.assembly import Parts
+from app.domain.errors import LedgerUnavailable
+from app.domain.work import CHECK_TASK, SWEEP_TASK, Item, Step, task_name
 from app.pipeline.manifest import write_manifest
 from app.pipeline.mirror import mirror
 from app.pipeline.settle import settle
-from app.pipeline.sweep import sweep
+from app.pipeline.sweep import check_bucket, sweep
 from app.pipeline.upgrade import upgrade
 from workers.app import app, parts
 
+Doorway = Callable[[Item, Parts], None]
 
-@app.task(name=task_name(Step.SETTLE))
-def settle_generation(*, item: str) -> None:
+
+def step_task(step: Step) -> Callable[[Doorway], object]:
+    """Make a doorway the Celery task of a step. An error that the step did not expect is noted where the health check sees it."""
+
+    def make(doorway: Doorway) -> object:
+        @app.task(name=task_name(step))
+        @wraps(doorway)
+        def run(*, item: str) -> None:
+            use, parsed = parts(), Item.parse(item)
+            try:
+                doorway(parsed, use)
+            except LedgerUnavailable:
+                raise  # nothing can be noted now; the claim lapses by itself
+            except Exception as error:
+                use.ledger.note_fault(parsed, f"{type(error).__name__} in {step}")
+                raise
+
+        return run
+
+    return make
+
+
+@step_task(Step.SETTLE)
+def settle_generation(item: Item, use: Parts) -> None:
     """Take in a generation's callbacks, ask for its verdict."""
-    use = parts()
-    settle(Item.parse(item), use.ledger, use.vendor, use.settings.policy)
+    settle(item, use.ledger, use.vendor, use.settings.policy)
 
 
-@app.task(name=task_name(Step.UPGRADE))
-def ask_for_upgrade(*, item: str) -> None:
+@step_task(Step.UPGRADE)
+def ask_for_upgrade(item: Item, use: Parts) -> None:
     """Order an upgrade or ask about it."""
-    use = parts()
-    upgrade(Item.parse(item), use.ledger, use.vendor, use.settings.policy, use.settings.callback_url)
+    upgrade(item, use.ledger, use.vendor, use.settings.policy, use.settings.callback_url)
 
 
-@app.task(name=task_name(Step.MIRROR))
-def mirror_rendition(*, item: str) -> None:
+@step_task(Step.MIRROR)
+def mirror_rendition(item: Item, use: Parts) -> None:
     """Copy a rendition into the bucket."""
-    use = parts()
     settings = use.settings
-    mirror(Item.parse(item), use.ledger, use.fetcher, use.bucket, use.vendor, settings.policy, settings.s3_prefix)
+    mirror(item, use.ledger, use.fetcher, use.bucket, use.vendor, settings.policy, settings.s3_prefix)
 
 
-@app.task(name=task_name(Step.MANIFEST))
-def write_generation_manifest(*, item: str) -> None:
+@step_task(Step.MANIFEST)
+def write_generation_manifest(item: Item, use: Parts) -> None:
     """Write a generation's manifest."""
-    use = parts()
-    write_manifest(Item.parse(item), use.ledger, use.bucket, use.settings.policy, use.settings.s3_prefix)
+    write_manifest(item, use.ledger, use.bucket, use.settings.policy, use.settings.s3_prefix)
 
 
 @app.task(name=SWEEP_TASK)
 def sweep_ledger() -> None:
     """Enqueue what is due and what was lost."""
     use = parts()
-    sweep(use.ledger, use.bucket, use.settings.sweep_every)
+    sweep(use.ledger, use.settings.sweep_every)
+
+
+@app.task(name=CHECK_TASK)
+def check_the_bucket() -> None:
+    """See whether the bucket can be reached."""
+    use = parts()
+    check_bucket(use.ledger, use.bucket, use.settings.sweep_every)

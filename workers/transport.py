@@ -27,5 +27,6 @@ class Transport(kombu_redis.Transport):
 
 
 def install() -> None:
-    """Have `redis://` URLs use this transport, from now on."""
-    TRANSPORT_ALIASES["redis"] = f"{__name__}:Transport"
+    """Have `redis://` and `rediss://` URLs use this transport. Sentinel has one of its own, which is left as it is."""
+    for scheme in ("redis", "rediss"):
+        TRANSPORT_ALIASES[scheme] = f"{__name__}:Transport"

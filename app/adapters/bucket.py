@@ -46,6 +46,8 @@ class S3Bucket:
         """
         self.name = name
         self._client = client
+        #: for `check`, which must not hang: a worker that waits for it does nothing else
+        self._checker = client
         self._lock = threading.Lock()
 
     @property
@@ -54,6 +56,12 @@ class S3Bucket:
             if self._client is None:
                 self._client = make_client()
             return self._client
+
+    def _quick_client(self) -> "S3Client":
+        with self._lock:
+            if self._checker is None:
+                self._checker = make_client(connect=3, read=5, attempts=1)
+            return self._checker
 
     def put_file(self, key: str, download: Download, metadata: dict[str, str]) -> None:
         """Store a file and have its checksum confirmed: see `app.domain.ports.Bucket`."""
@@ -131,7 +139,7 @@ class S3Bucket:
         :raises StoreUnavailable: the message says what to mend
         """
         try:
-            self.client.head_bucket(Bucket=self.name)
+            self._quick_client().head_bucket(Bucket=self.name)
         except ClientError as error:
             code = _code(error)
             remedy = REMEDIES.get(code, f"the store answered {code}")
@@ -163,14 +171,14 @@ class S3Bucket:
             raise StoreUnavailable(f"bucket {self.name}, {key}: cannot {action}: {type(error).__name__}") from error
 
 
-def make_client() -> "S3Client":
+def make_client(*, connect: float = 5, read: float = 60, attempts: int = 3) -> "S3Client":
     """A client from boto3's environment variables and files. Stores other than AWS are addressed by path:
     most have no DNS name for each bucket."""
     session = boto3.session.Session()
     config = Config(
-        connect_timeout=5,
-        read_timeout=60,
-        retries={"mode": "standard", "total_max_attempts": 3},
+        connect_timeout=connect,
+        read_timeout=read,
+        retries={"mode": "standard", "total_max_attempts": attempts},
         signature_version="s3v4",
         # We send a checksum of our own where it matters; newer ones by default are refused by some stores.
         request_checksum_calculation="when_required",

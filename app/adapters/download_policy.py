@@ -37,6 +37,13 @@ class DownloadPolicy:
     rate_window: float = 10
 
 
+def secure_url(url: str, policy: DownloadPolicy) -> str:
+    """The URL with https in place of http, where only https is allowed: the vendor's own examples say http (veo-api §4)."""
+    if policy.insecure or not url.casefold().startswith("http://"):
+        return url
+    return f"https://{url[len('http://') :]}"
+
+
 def judge_url(url: str, policy: DownloadPolicy) -> None:
     """Refuse a URL that the policy does not allow. Looks nothing up.
 

@@ -20,7 +20,7 @@ import urllib3
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
-from app.adapters.download_policy import DownloadPolicy, is_public, judge_host, judge_url
+from app.adapters.download_policy import DownloadPolicy, is_public, judge_host, judge_url, secure_url
 from app.domain.container import NotMedia, inspect
 from app.domain.errors import FetchFailed, FetchForbidden, Interrupted, LinkDead, ReelkeepError
 from app.domain.ports import Download
@@ -48,6 +48,7 @@ class Downloader:
     @contextmanager
     def fetch(self, url: str, *, picture: bool = False) -> Iterator[Download]:
         """Fetch a URL whole to a temporary file and check it: see `app.domain.ports.Fetcher`."""
+        url = secure_url(url, self._policy)
         judge_url(url, self._policy)
         with _temporary_file(self._policy.temp_dir) as file:
             try:
@@ -85,7 +86,10 @@ class Downloader:
                 return response
             response.close()
             url = urljoin(url, target)
-            judge_url(url, self._policy)
+            try:
+                judge_url(url, self._policy)
+            except FetchForbidden as error:  # a passing answer of the server's, not the URL that we were given
+                raise FetchFailed(f"redirected to what may not be fetched: {error}") from error
         raise FetchFailed(f"{without_query(url)}: more than {MOST_REDIRECTS} redirects")
 
     def _copy(self, response: requests.Response, file: BinaryIO, watch: "_Watch", shown: str) -> tuple[int, str, str]:
@@ -158,7 +162,8 @@ def _dial(host: str, port: int, timeout: float | None, *, policy: DownloadPolicy
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
     if not policy.insecure and not all(map(is_public, addresses)):
-        raise FetchForbidden(f"host '{host}' has an address that is not public")
+        # Not for ever: the name is on the list, and one bad answer of a name server must not lose a video.
+        raise FetchFailed(f"host '{host}' has an address that is not public")
     failure: OSError | None = None
     for address in addresses[:MOST_ADDRESSES]:
         try:

@@ -12,7 +12,7 @@ from typing import Any
 
 import requests
 
-from app.domain.callbacks import read_code, read_number, read_text
+from app.domain.callbacks import read_code, read_json, read_number, read_text
 from app.domain.errors import VendorUnreachable
 from app.domain.urls import Urls, collect_urls, read_urls
 from app.domain.vendor import OrderAnswer, OrderProgress, Progress, Verdict
@@ -119,7 +119,8 @@ class KieVendor:
 def _read_verdict(answer: _Answer) -> Verdict:
     fields = answer.fields
     response = fields.get("response")
-    urls = collect_urls(response, fields.get("info"), fields)
+    inner = response.get("info") if isinstance(response, Mapping) else None
+    urls = collect_urls(response, inner, fields.get("info"), read_json(fields.get("resultJson")), fields)
     flag = read_code(fields.get("successFlag"))
     progress = SUCCESS_FLAGS.get(flag, Progress.GENERATING) if flag is not None else _guess_progress(urls)
     failed = progress is Progress.FAILED
@@ -130,9 +131,14 @@ def _read_verdict(answer: _Answer) -> Verdict:
         urls=urls,
         fallback=fields.get("fallbackFlag") is True,
         credits=read_number(fields.get("creditsConsumed")),
-        # Records of 4K tasks have no fallbackFlag, but a mediaIds somewhere (veo-api §8).
-        main=Kind.UHD if "fallbackFlag" not in fields and '"mediaIds"' in json.dumps(fields) else Kind.RESULT,
+        main=Kind.UHD if _is_of_4k(fields) else Kind.RESULT,
     )
+
+
+def _is_of_4k(fields: Mapping[str, object]) -> bool:
+    """Records of 4K tasks have no fallbackFlag, but a mediaIds somewhere (veo-api §8), in either spelling (§7)."""
+    text = json.dumps(fields)
+    return fields.get("fallbackFlag") is None and ('"mediaIds"' in text or '"media_ids"' in text)
 
 
 def _guess_progress(urls: Urls) -> Progress:
@@ -161,9 +167,10 @@ def _judge_order(answer: _Answer, kind: Kind, urls: Urls) -> OrderProgress:
         return OrderProgress.ORDERED
     if answer.code in (400, 422):
         return next((progress for word, progress in REFUSALS if word in words), OrderProgress.UNCERTAIN)
-    if answer.code in (401, 402, 404, 429, 433, 455):
+    if answer.code in (401, 402, 404, 429, 433, 455, 505):
         return OrderProgress.NOT_YET
-    return OrderProgress.UNCERTAIN
+    # "The 4K version of this video is unavailable" comes with code 500, as passing faults do (veo-api §7).
+    return OrderProgress.UNAVAILABLE if "video is unavailable" in words else OrderProgress.UNCERTAIN
 
 
 #: What a refusal with code 400 or 422 means, by a word of its message. A wording that is not listed is taken for uncertain:

@@ -11,8 +11,10 @@ writes Celery's message.
     token:<t>, alias:<id>  → upgrade      tracked       all of them
     budget:<day>   credits reserved       slots:<name>  requests in the present window
     stats, health  counters and findings  turn:<name>   held by whoever does a periodic job now
+    faults         steps that keep failing
 """
 
+import logging
 import math
 import time
 from collections.abc import Callable, Iterable
@@ -23,6 +25,7 @@ from typing import Any, Protocol, Self, TypeVar, cast
 from urllib.parse import urlsplit
 
 import redis
+from pydantic import ValidationError
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
@@ -44,6 +47,7 @@ LONGEST_KEPT = 16_384
 #: seconds after which an enqueued item whose message is gone counts as lost; a worker claims within milliseconds
 LOST_AFTER = 15.0
 BATCH = 500
+REDIS_SCHEMES = frozenset({"redis", "rediss"})
 #: how often a transition is tried when others write to the same generation at the same time
 MOST_CONFLICTS = 50
 #: after a time-out, seconds in which calls fail at once: a silent Redis must not hold every thread of the web process
@@ -72,28 +76,32 @@ class RedisLedger:
         broker_url: str | None = None,
         outlet: Callable[[], Outlet] | None = None,
         timeout: float = 5.0,
+        fail_fast: bool = False,
         prefix: str = PREFIX,
     ) -> None:
         """Describe the connection; nothing is opened yet.
 
         :param broker_url: Celery's broker; None: the ledger's own database
         :param outlet: makes the way to a broker on another server; needed only then
-        :param timeout: seconds for connecting and for each answer
+        :param timeout: seconds for connecting and for each answer; a call takes up to three of these
+        :param fail_fast: after a time-out, let calls fail at once for a moment: for a process whose threads must not all wait
         """
         self._redis = redis.Redis.from_url(
             url,
             decode_responses=True,
             socket_timeout=timeout,
             socket_connect_timeout=timeout,
-            # One more try on a connection that a restarted Redis has closed; none after a time-out.
-            retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
+            socket_keepalive=True,
+            # One more try, on a fresh connection: the pooled one may have died with a restarted Redis, or unseen behind a NAT.
+            retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError, redis.TimeoutError)),
         )
         self._prefix = prefix
         self._outlet = None if same_server(url, broker_url or url) else outlet
         self._made_outlet: Outlet | None = None
         scripts = _read_scripts(prefix, _database(url), _database(broker_url or url), self._outlet is None)
         made = [self._redis.register_script(text) for text in scripts]
-        self._record, self._commit, self._tick, self._reserve, self._slot = made
+        self._record, self._commit, self._tick, self._reserve, self._slot, self._fault = made
+        self._silence = SILENCE if fail_fast else 0.0
         self._silent_until = 0.0
 
     def record(self, task_id: str | None, token: str | None, entry: Entry) -> Recorded:
@@ -131,7 +139,7 @@ class RedisLedger:
         ids = self._call(lambda: self._ids_after(index, limit + 1, cursor))
         keys = [self._key("gen", task_id) for task_id, _ in ids[:limit]]
         texts = cast(list[str | None], self._call(lambda: self._redis.mget(keys))) if keys else []
-        generations = [Generation.model_validate_json(text) for text in texts if text]
+        generations = [found for text in texts if text and (found := _read_leniently(text))]
         last = ids[limit - 1] if len(ids) > limit else None
         return Page(generations, f"{last[1]!r}~{last[0]}" if last else None)
 
@@ -169,9 +177,13 @@ class RedisLedger:
         held = max(1, int(every * 800))
         return bool(self._call(lambda: self._redis.set(f"{self._prefix}turn:{name}", 1, nx=True, px=held)))
 
-    def reserve(self, item: Item, credits: float, budget: float) -> float | None:
+    def note_fault(self, item: Item, reason: str) -> None:
+        """See `Ledger.note_fault`."""
+        self._call(lambda: self._fault(args=[str(item), reason]))
+
+    def reserve(self, name: str, credits: float, budget: float) -> float | None:
         """See `Ledger.reserve`."""
-        granted, until = self._call(lambda: self._reserve(args=[str(item), credits, budget]))
+        granted, until = self._call(lambda: self._reserve(args=[name, credits, budget]))
         return None if granted == "1" else float(until)
 
     def take_slot(self, name: str, slots: int, window: float) -> float | None:
@@ -195,10 +207,11 @@ class RedisLedger:
         pipeline = self._redis.pipeline(transaction=False)
         pipeline.time()
         pipeline.hgetall(f"{self._prefix}health")
+        pipeline.hgetall(f"{self._prefix}faults")
         for index in ("due", "sent"):
             for lane in Lane:
                 pipeline.zrange(self._key(index, lane), 0, 0, withscores=True)
-        (seconds, _), facts, *firsts = self._call(pipeline.execute)
+        (seconds, _), facts, faults, *firsts = self._call(pipeline.execute)
         ages = [max(0.0, seconds - first[0][1]) if first else 0.0 for first in firsts]
         half = len(Lane)
         return Health(
@@ -208,6 +221,7 @@ class RedisLedger:
             bucket_error=facts.get("bucket_error", ""),
             overdue=max(ages[:half]),
             unclaimed=max(ages[half:]),
+            faults=faults,
         )
 
     # --- inside --------------------------------------------------------------------------------------------------------
@@ -241,7 +255,7 @@ class RedisLedger:
         try:
             return command()
         except redis.TimeoutError as error:
-            self._silent_until = time.monotonic() + SILENCE
+            self._silent_until = time.monotonic() + self._silence
             raise LedgerUnavailable("Redis does not answer") from error
         except redis.RedisError as error:
             raise LedgerUnavailable(f"Redis: {error}") from error
@@ -267,16 +281,13 @@ class RedisLedger:
 def same_server(url: str, other: str) -> bool:
     """Whether two URLs name the same Redis server, whatever the database."""
     one, two = urlsplit(url), urlsplit(other)
-    redis_schemes = {"redis", "rediss", "unix"}
-    if one.scheme not in redis_schemes or one.scheme != two.scheme:
+    if one.scheme not in REDIS_SCHEMES or one.scheme != two.scheme:
         return False
-    return (one.hostname, one.port or 6379) == (two.hostname, two.port or 6379) and (
-        one.scheme != "unix" or one.path == two.path
-    )
+    return (one.hostname, one.port or 6379) == (two.hostname, two.port or 6379)
 
 
 def _database(url: str) -> int:
-    if urlsplit(url).scheme not in {"redis", "rediss", "unix"}:
+    if urlsplit(url).scheme not in REDIS_SCHEMES:
         return 0
     options = redis.connection.parse_url(url)  # type: ignore[no-untyped-call]  # of redis-py
     return int(options.get("db", 0))
@@ -291,6 +302,15 @@ def _read_cursor(cursor: str) -> tuple[float, str]:
     if not math.isfinite(at) or not is_task_id(task_id):
         raise ValueError("cursor: take it from the page before, as it is")
     return at, task_id
+
+
+def _read_leniently(text: str) -> Generation | None:
+    """For lists: one text that cannot be read must not hide the others. Its step's fault shows it in the health check."""
+    try:
+        return Generation.model_validate_json(text)
+    except ValidationError:
+        logging.getLogger("reelkeep").error("generation.unreadable %s", text[:80])
+        return None
 
 
 def _read_pending(text: str) -> Pending:
@@ -364,4 +384,4 @@ def _read_scripts(prefix: str, own: int, broker: int, here: bool) -> list[str]:
             text = text.replace(f"@{placeholder}@", value)
         return text
 
-    return [fill(f"{name}.lua") for name in ("record", "commit", "tick", "reserve", "slot")]
+    return [fill(f"{name}.lua") for name in ("record", "commit", "tick", "reserve", "slot", "fault")]

@@ -20,6 +20,10 @@ from app.pipeline import track as steps
 from app.settings import load_or_exit
 from app.simulator.command import simulator
 
+# By their values: of an enum click would offer the names.
+UPGRADE = click.Choice([kind.value for kind in UPGRADES])
+STATE = click.Choice([state.value for state in State])
+
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, one generation a line.")
 
 
@@ -75,7 +79,7 @@ def up(data: Path, port: int, flower_port: int) -> None:
 
 @main.command()
 @click.argument("task_ids", nargs=-1, required=True, metavar="ID…")
-@click.option("--upgrade", "upgrades", multiple=True, type=click.Choice(list(UPGRADES)), help="Buy it on success.")
+@click.option("--upgrade", "upgrades", multiple=True, type=UPGRADE, help="Buy it on success.")
 @click.option("--label", "labels", multiple=True, metavar="NAME=VALUE", help="Attach a label.")
 @as_json
 @shows_errors
@@ -103,7 +107,7 @@ def show(task_id: str, as_json: bool) -> None:
 
 
 @main.command("list")
-@click.option("--state", type=click.Choice(list(State)), help="Only these.")
+@click.option("--state", type=STATE, help="Only these.")
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1), help="At most so many.")
 @as_json
 @shows_errors
@@ -139,7 +143,7 @@ def retry(task_ids: tuple[str, ...], failed: bool, as_json: bool) -> None:
 
 @main.command()
 @click.argument("task_id", metavar="ID")
-@click.option("--kind", type=click.Choice(list(UPGRADES)), default="4k", show_default=True)
+@click.option("--kind", type=UPGRADE, default="4k", show_default=True)
 @click.option("--index", default=0, show_default=True, type=click.IntRange(0, 31), help="Of the result.")
 @as_json
 @shows_errors

@@ -68,9 +68,10 @@ class Supervisor:
         :raises EmbeddedFailed: it ended or was not ready in time
         """
         log = self._logs / f"{name}.log"
-        child = Child(service, log, start_process(service, log))
+        child = Child(service, log, start_process(service, log), held=True)
         self._children[name] = child
         wait_until_ready(service, child.process, log, limit)
+        child.held = False  # from now on it is started again if it ends
         return child
 
     def kill(self, name: str, signum: int = signal.SIGKILL, *, hold: bool = False) -> int:

@@ -6,6 +6,7 @@ the vendor's three tries, and a body whose rest is odd still says that *somethin
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -15,6 +16,8 @@ from app.domain.work import is_task_id
 
 #: longest message of the vendor's that is kept
 LONGEST_MESSAGE = 1000
+_QUERY = re.compile(r"(https?://[^\s?#]+)[?#][^\s\"'<>]*", re.IGNORECASE)
+_TOKEN = re.compile(r"(/callbacks/veo/(?:4k/)?)(?!4k\b)[^\s\"'<>]+", re.IGNORECASE)
 
 
 class UnreadableCallback(ValueError):
@@ -58,7 +61,7 @@ def parse_callback(raw: bytes | str, *, named: bool = False) -> Callback:
     if task_id is None and not named:
         raise UnreadableCallback("the body names no generation: data.taskId is missing")
     info, response = data.get("info"), data.get("response")
-    urls = collect_urls(info, response, _read_json(data.get("resultJson")), data)
+    urls = collect_urls(info, response, read_json(data.get("resultJson")), data)
     code = read_code(body.get("code"))
     return Callback(
         task_id=task_id,
@@ -66,8 +69,8 @@ def parse_callback(raw: bytes | str, *, named: bool = False) -> Callback:
         code=code or 0,
         msg=read_text(body.get("msg")),
         urls=urls,
-        fallback=data.get("fallbackFlag") is True,
-        credits=read_number(data.get("creditsConsumed")),
+        fallback=data.get("fallbackFlag", data.get("fallback_flag")) is True,
+        credits=read_number(data.get("creditsConsumed", data.get("credits_consumed"))),
     )
 
 
@@ -81,10 +84,14 @@ def read_code(value: object) -> int | None:
 
 
 def read_text(value: object) -> str:
-    """A message as text that can be stored and shown: short, and no broken surrogates."""
+    """A message as text that can be stored and shown: short, no broken surrogates, no secrets.
+
+    The vendor's messages may repeat URLs that it was given: a signed query, or the token in one of our callback URLs.
+    """
     if not isinstance(value, str):
         return ""
-    return value[:LONGEST_MESSAGE].encode("utf-8", "replace").decode("utf-8").replace("\x00", "")
+    text = value[:LONGEST_MESSAGE].encode("utf-8", "replace").decode("utf-8").replace("\x00", "")
+    return _TOKEN.sub(r"\1…", _QUERY.sub(r"\1?…", text))
 
 
 def read_number(value: object) -> float | None:
@@ -125,7 +132,7 @@ def _read_task_id(body: Mapping[str, object], data: Mapping[str, object]) -> str
     return value
 
 
-def _read_json(value: object) -> object:
+def read_json(value: object) -> object:
     """An object that came as a JSON string, as in the unified form (veo-api §13)."""
     if not isinstance(value, str):
         return value

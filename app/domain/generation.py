@@ -5,14 +5,14 @@ writes it back only if nobody else wrote in between; so each method is one atomi
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import StrEnum
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from app.domain.callbacks import Outcome
 from app.domain.container import Media
-from app.domain.policy import DEAD_ROUNDS, Policy
+from app.domain.policy import DEAD_ROUNDS, INVISIBLE, Policy
+from app.domain.rendition import Order, OrderClaim, Rendition, RenditionState
 from app.domain.urls import Urls
 from app.domain.vendor import OrderAnswer, OrderProgress, Progress, Verdict
 from app.domain.work import UPGRADES, Item, Kind, Step, Work
@@ -28,92 +28,17 @@ class State(StrEnum):
     LOST = "lost"
 
 
-class RenditionState(StrEnum):
-    """A rendition's state as users see it (design 3.4)."""
-
-    WANTED = "wanted"
-    REQUESTED = "requested"
-    MIRRORING = "mirroring"
-    STORED = "stored"
-    FAILED = "failed"
-    UNAVAILABLE = "unavailable"
-
-
-END_STATES = frozenset({RenditionState.STORED, RenditionState.FAILED, RenditionState.UNAVAILABLE})
-
+#: answers with code 500 in a row that confirm a reported failure of an upgrade
+DENIALS = 3
 #: different things that callbacks may say of one generation before more of them count as repeats
 MOST_HEARD = 32
 
 
-class Order(BaseModel):
-    """The purchase of one upgrade. That it exists is the recorded intention: it is written before the first request."""
-
-    #: when the intention was recorded, epoch seconds
-    intended_at: float
-    #: when the vendor's ordering request was last sent; it may not be repeated sooner than the poll interval
-    asked_at: float = 0.0
-    asks: int = 0
-    #: secret part of this order's callback URL
-    token: str = ""
-    #: the id that the vendor runs it under, if it is another than the parent's
-    alias: str = ""
-    #: what a callback on the token's URL said of it, if that was a failure; confirmed by asking
-    reported: str = ""
-
-
-class Rendition(BaseModel):
-    """One file of a generation."""
-
-    kind: Kind
-    index: int = 0
-    state: RenditionState = RenditionState.WANTED
-    work: Work = Field(default_factory=Work)
-    #: since when it has been tried for: its link's life is counted from here
-    since: float
-    #: where the vendor serves it; empty: not known yet, or no longer needed
-    url: str = ""
-    #: a fresh link to the same file, to be tried first
-    link: str = ""
-    attempts: int = 0
-    error: str = ""
-    #: how many times in a row the link was dead and could not be renewed
-    dead_rounds: int = 0
-    order: Order | None = None
-    key: str = ""
-    bytes: int | None = None
-    sha256: str = ""
-    width: int | None = None
-    height: int | None = None
-    seconds: float | None = None
-    stored_at: float | None = None
-
-    @property
-    def ended(self) -> bool:
-        """Stored, or a named failure."""
-        return self.state in END_STATES
-
-    def end(self, state: RenditionState, error: str = "") -> None:
-        """Come to an end. Nothing undoes `stored`."""
-        if self.state is RenditionState.STORED:
-            return
-        self.state, self.error = state, error
-        self.work.put_back(None)
-
-
-@dataclass(frozen=True)
-class OrderClaim:
-    """The right to ask the vendor about an upgrade."""
-
-    fence: int
-    token: str
-    #: the vendor's id of the upgrade, if it runs under one of its own
-    alias: str
-    #: whether the ordering request may be sent now: never two within the poll interval (veo-api §6)
-    may_send: bool
-
-
 class Generation(BaseModel):
     """One Veo task at the vendor's, and all that we know and want of it. Times are epoch seconds on the ledger's clock."""
+
+    # Fields of a newer version are kept, so that old and new workers may run side by side.
+    model_config = ConfigDict(extra="allow")
 
     task_id: str
     tracked_at: float
@@ -126,6 +51,8 @@ class Generation(BaseModel):
     given_up: bool = False
     #: when the present wait for a verdict began
     waiting_since: float
+    #: since when a callback contradicts that the generation has failed or is lost; the vendor is asked until it is clear
+    doubt_since: float | None = None
     verdict_at: float | None = None
     verdict_from: str = ""
     complete_at: float | None = None
@@ -154,11 +81,18 @@ class Generation(BaseModel):
         """The state that users see."""
         if self.verdict is Progress.FAILED:
             return State.FAILED
-        if self.given_up or any(rendition.state is RenditionState.FAILED for rendition in self.renditions):
+        if self.given_up or self._lost_renditions():
             return State.LOST
         if self.verdict is not Progress.SUCCEEDED:
             return State.WAITING
         return State.COMPLETE if self.complete_at is not None else State.MIRRORING
+
+    @property
+    def undecided(self) -> bool:
+        """Whether the vendor has to be asked for a verdict."""
+        if self.verdict is Progress.SUCCEEDED:
+            return False
+        return self.doubt_since is not None or not (self.given_up or self.verdict is Progress.FAILED)
 
     @property
     def all_ended(self) -> bool:
@@ -171,11 +105,9 @@ class Generation(BaseModel):
         return next((r for r in self.renditions if r.kind is kind and r.index == index), None)
 
     def asked_for(self, kind: Kind, index: int) -> bool:
-        """Whether an upgrade has been asked for here, whatever became of it."""
+        """Whether an upgrade is wanted already, and has not come to be unavailable."""
         rendition = self.find(kind, index)
-        if rendition is None:
-            return False
-        return rendition.state is not RenditionState.UNAVAILABLE or rendition.order is not None
+        return rendition is not None and rendition.state is not RenditionState.UNAVAILABLE
 
     def agenda(self, *, pending: bool) -> dict[Item, float]:
         """All that is to be done and when: what the ledger's index by time is made from.
@@ -205,23 +137,30 @@ class Generation(BaseModel):
         return generation
 
     def want_upgrades(self, kinds: list[Kind], now: float) -> None:
-        """Want upgrades of result 0; those wanted already stay as they are."""
+        """Want upgrades of result 0; those wanted already stay as they are, those unavailable too."""
         self.upgrades += [kind for kind in kinds if kind not in self.upgrades]
         if self.verdict is Progress.SUCCEEDED:
             for kind in self.upgrades:
-                self.want_upgrade(kind, 0, now)
+                rendition = self.find(kind, 0)
+                # What existed at the vendor's without being asked for here has no order: now it is asked for.
+                if rendition is None or (rendition.state is RenditionState.UNAVAILABLE and rendition.orders == 0):
+                    self.want_upgrade(kind, 0, now)
 
     def want_upgrade(self, kind: Kind, index: int, now: float) -> None:
-        """Want one upgrade of a succeeded generation. The fallback model's videos have none (veo-api §4)."""
+        """Want one upgrade of a succeeded generation, once more if it was unavailable.
+
+        The fallback model's videos have none (veo-api §4).
+        """
         rendition = self.find(kind, index)
         if rendition is None:
             rendition = self._want(kind, index, now)
-        elif rendition.state is RenditionState.UNAVAILABLE and rendition.order is None and not self.fallback:
-            self._try_again(rendition, now)  # it existed at the vendor's, but nobody had asked for it here
-        else:
-            return
-        if self.fallback:
-            self._end_upgrade(rendition, "made by the fallback model: cannot be upgraded", now)
+            if self.fallback:
+                self._end_upgrade(rendition, "made by the fallback model: cannot be upgraded", now)
+        elif rendition.state is RenditionState.UNAVAILABLE and not self.fallback:
+            rendition.order = (
+                None  # a new one: with its own intention, its own callback URL, its own place in the budget
+            )
+            self._try_again(rendition, now)
 
     def set_labels(self, labels: dict[str, str], now: float) -> None:
         """Add labels; equal keys are overwritten."""
@@ -231,13 +170,18 @@ class Generation(BaseModel):
             self._changed(now)
 
     def retry(self, now: float) -> int:
-        """Try again what failed. Gives how many renditions (or the verdict, counted as one) are under way again."""
+        """Try again what failed. Gives how many renditions (or the verdict, counted as one) are under way again.
+
+        An upgrade that is unavailable is left as it is: trying again may cost credits, so it has to be asked for by name.
+        """
         if self.state is State.FAILED or self.given_up:
-            self.verdict, self.given_up, self.error = Progress.GENERATING, False, ""
+            self.verdict, self.given_up, self.doubt_since = Progress.GENERATING, False, None
+            self.code, self.msg, self.error, self.verdict_at, self.verdict_from = 0, "", "", None, ""
             self.waiting_since = now
             self.settle.put_back(now)
+            self._changed(now)
             return 1
-        again = [rendition for rendition in self.renditions if self._can_retry(rendition)]
+        again = [rendition for rendition in self.renditions if rendition.state is RenditionState.FAILED]
         for rendition in again:
             self._try_again(rendition, now)
         return len(again)
@@ -255,12 +199,11 @@ class Generation(BaseModel):
         self.heard.append(said)
         return True
 
-    def needs_verdict(self, outcome: Outcome | None) -> bool:
-        """Whether the vendor is to be asked: no verdict yet, or a failure that a callback now contradicts."""
-        if self.verdict is Progress.SUCCEEDED:
-            return False
-        waiting = self.verdict is not Progress.FAILED and not self.given_up
-        return waiting or outcome in (Outcome.SUCCEEDED, Outcome.ASK)
+    def doubt(self, outcome: Outcome, now: float) -> None:
+        """A callback about the verdict came: if it contradicts a failure or a giving-up, the vendor is asked anew."""
+        contradicted = self.verdict is Progress.FAILED and outcome is not Outcome.FAILED
+        if contradicted or self.given_up:
+            self.doubt_since = now
 
     def hear(self, verdict: Verdict, source: str, now: float) -> None:
         """Take in a verdict, from wherever it came. Success outranks failure; repeats change nothing.
@@ -271,24 +214,29 @@ class Generation(BaseModel):
             self.credits = verdict.credits
         if verdict.progress is Progress.SUCCEEDED and verdict.urls:
             self._succeed(verdict, source, now)
-        elif verdict.progress is Progress.FAILED and self.verdict not in (Progress.SUCCEEDED, Progress.FAILED):
+        elif verdict.progress is Progress.FAILED and self.verdict is Progress.GENERATING:
             self._set_verdict(verdict, source, now)
+        elif verdict.progress is Progress.FAILED and now - (self.doubt_since or now) > INVISIBLE:
+            self.doubt_since = None  # said again, and not in the moments in which the vendor's records may lag
 
-    def await_verdict(self, now: float, policy: Policy) -> None:
-        """Ask again later if there is no verdict yet, or give up when it is too late."""
-        if self.verdict is Progress.SUCCEEDED or self.verdict is Progress.FAILED:
+    def await_verdict(self, now: float, policy: Policy, trouble: str = "") -> None:
+        """Ask again later if there is no verdict yet, or give up when it is too late.
+
+        :param trouble: why the vendor could not be asked. While that lasts nothing is given up that the vendor may still hold.
+        """
+        if not self.undecided:
             self.settle.put_back(None)
             return
-        end = self.waiting_since + policy.give_up_after
+        if not self.given_up:
+            self.error = f"the vendor cannot be asked: {trouble}" if trouble else ""
+        began = self.waiting_since if self.doubt_since is None else self.doubt_since
+        end = began + (max(policy.give_up_after, policy.link_lifetime) if trouble else policy.give_up_after)
         if now >= end:
-            said = f"; its callbacks said: {', '.join(self.heard)}" if self.heard else ""
-            self.given_up, self.verdict_at = True, now
-            self.error = f"no verdict within {policy.give_up_after:g} s{said}"
-            self.settle.put_back(None)
-            self._changed(now)
+            self._give_up(now, policy)
             return
-        since = self.waiting_since if self.heard_at is None else self.heard_at
-        self.settle.put_back(min(end, now + policy.poll_pause(now - since, expected=self.heard_at is not None)))
+        since = max(began, self.heard_at or 0.0)
+        expected = self.heard_at is not None
+        self.settle.put_back(min(end, now + policy.poll_pause(now - since, expected=expected)))
 
     # --- mirroring -----------------------------------------------------------------------------------------------------
 
@@ -317,20 +265,25 @@ class Generation(BaseModel):
 
     def retry_later(self, rendition: Rendition, error: str, now: float, policy: Policy, chance: float) -> None:
         """An attempt failed. It is tried again until the link's life ends; a failed download fails no generation."""
-        rendition.error, rendition.dead_rounds = error, 0
+        rendition.error, rendition.dead_rounds, rendition.dead_since = error, 0, None
         if now - rendition.since >= policy.link_lifetime:
             self.fail(rendition, f"given up at the end of the link's life: {error}", now)
             return
         rendition.work.put_back(now + policy.retry_pause(rendition.attempts, chance))
 
+    def drop_link(self, rendition: Rendition, error: str, now: float, policy: Policy, chance: float) -> None:
+        """The fresh link may not be fetched from. The file's own URL is tried again instead."""
+        rendition.link = ""
+        self.retry_later(rendition, error, now, policy, chance)
+
     def find_dead(self, rendition: Rendition, error: str, now: float, policy: Policy, chance: float) -> None:
-        """A link was dead and the vendor had no other. Believed only after several rounds: CDNs have bad minutes."""
-        rounds = rendition.dead_rounds + 1
-        if rounds >= DEAD_ROUNDS:
+        """A link was dead, and the vendor had no other. Believed after several rounds and some time: CDNs have bad minutes."""
+        rounds, since = rendition.dead_rounds + 1, rendition.dead_since or now
+        if rounds >= DEAD_ROUNDS and now - since >= policy.dead_after:
             self.fail(rendition, f"link dead everywhere: {error}", now)
         else:
             self.retry_later(rendition, error, now, policy, chance)
-            rendition.dead_rounds = rounds
+            rendition.dead_rounds, rendition.dead_since = rounds, since
 
     def fail(self, rendition: Rendition, error: str, now: float) -> None:
         """Give a rendition up, by name."""
@@ -352,13 +305,21 @@ class Generation(BaseModel):
             return None
         if rendition.order is None:
             rendition.order = Order(intended_at=now, token=token)
-        order = rendition.order
-        may_send = now - order.asked_at >= policy.poll_interval
-        if may_send:
-            order.asked_at = now
-            order.asks += 1
+            rendition.orders += 1
         rendition.state = RenditionState.REQUESTED
-        return OrderClaim(fence, order.token, order.alias, may_send)
+        order = rendition.order
+        return OrderClaim(fence, order.token, order.alias, sent=order.asks > 0)
+
+    def may_send_order(self, rendition: Rendition, fence: int, now: float, policy: Policy) -> bool:
+        """Whether the ordering request may be sent now; noted, so that two never go out within the poll interval (veo-api §6)."""
+        order = rendition.order
+        if order is None or not rendition.work.renew(fence, now, policy.lease):
+            return False
+        if now - order.asked_at < policy.poll_interval:
+            return False
+        order.asked_at = now
+        order.asks += 1
+        return True
 
     def postpone_upgrade(self, rendition: Rendition, reason: str, until: float) -> None:
         """The order may not be sent yet: no budget, or the vendor's rate limit."""
@@ -366,15 +327,23 @@ class Generation(BaseModel):
             rendition.error = reason
             rendition.work.put_back(until)
 
-    def expect_upgrade(self, rendition: Rendition, reported: str, now: float, policy: Policy) -> None:
-        """A callback about an upgrade came: ask about it at once, or as soon as the vendor may be asked again."""
+    def expect_upgrade(self, rendition: Rendition, failure: str, now: float, policy: Policy) -> None:
+        """A callback about an ordered upgrade came: ask about it at once, or as soon as the vendor may be asked again.
+
+        :param failure: what it said if it reported a failure, else empty: then even an upgrade that was found unavailable is
+            asked about once more, for success outranks failure
+        """
         order = rendition.order
-        if rendition.ended or rendition.url or order is None:
+        revived = rendition.state is RenditionState.UNAVAILABLE and not failure
+        if order is None or rendition.url or (rendition.ended and not revived):
             return
-        order.reported = reported or order.reported
+        if revived:
+            self._try_again(rendition, now)
+            rendition.state = RenditionState.REQUESTED
+        order.reported, order.news = failure, True
         if not rendition.work.leased:
             soonest = now if order.alias else max(now, order.asked_at + policy.poll_interval)
-            rendition.work.put_back(min(soonest, rendition.work.at or soonest))
+            rendition.work.put_back(soonest if revived else min(soonest, rendition.work.at or soonest))
 
     def hear_order(self, rendition: Rendition, answer: OrderAnswer, now: float, policy: Policy) -> None:
         """Take in the vendor's answer about an upgrade."""
@@ -384,20 +353,23 @@ class Generation(BaseModel):
         if answer.task_id and answer.task_id != self.task_id:
             order.alias = answer.task_id
         rendition.error = answer.msg if answer.progress in (OrderProgress.NOT_YET, OrderProgress.UNCERTAIN) else ""
-        # Code 500 alone may be a passing fault; after a callback that reported failure it is the confirmation.
-        confirmed = bool(order.reported) and answer.code in (500, 501)
+        # A code 500 may be a passing fault; several in a row, after a callback that reported failure, are the confirmation.
+        order.denials = order.denials + 1 if order.reported and answer.code in (500, 501) else 0
+        asked_long_ago = now - order.intended_at >= policy.give_up_after
         if answer.progress is OrderProgress.READY and answer.urls.result:
             self._receive_upgrade(rendition, answer.urls, now)
-        elif answer.progress is OrderProgress.UNAVAILABLE or confirmed:
+        elif answer.progress is OrderProgress.UNAVAILABLE or order.denials >= DENIALS:
             self._end_upgrade(rendition, answer.msg or f"the vendor answered code {answer.code}", now)
-        elif now - order.intended_at >= policy.give_up_after:
+        elif (
+            asked_long_ago and answer.code
+        ):  # while the vendor cannot be reached, nothing that was paid for is given up
             last = answer.msg or order.reported or f"code {answer.code}"
             self._end_upgrade(rendition, f"nothing within {policy.give_up_after:g} s; last: {last}", now)
         else:
-            first = answer.progress is OrderProgress.ORDERED and order.asks == 1
-            waited = now - order.intended_at
-            pause = policy.upgrade_pause(rendition.kind) if first else policy.poll_pause(waited, expected=False)
-            rendition.work.put_back(now + pause)
+            first = answer.progress is OrderProgress.ORDERED and order.asks == 1 and not order.news
+            pause = policy.poll_pause(now - order.intended_at, expected=False)
+            rendition.work.put_back(now + (policy.upgrade_pause(rendition.kind) if first else pause))
+        order.news = False
 
     def deny_upgrade(self, kind: Kind, index: int, reason: str, now: float) -> None:
         """Note an upgrade that exists at the vendor's, but that nobody asked for here."""
@@ -424,8 +396,7 @@ class Generation(BaseModel):
     def completion(self, now: float) -> float | None:
         """When the generation counts as complete if its manifest is written now; None: it does not."""
         whole = self.verdict is Progress.SUCCEEDED and self.all_ended
-        failed = any(rendition.state is RenditionState.FAILED for rendition in self.renditions)
-        return (self.complete_at or now) if whole and not failed else None
+        return (self.complete_at or now) if whole and not self._lost_renditions() else None
 
     # --- inside --------------------------------------------------------------------------------------------------------
 
@@ -439,8 +410,22 @@ class Generation(BaseModel):
         if verdict.main is Kind.RESULT:
             self.want_upgrades([], now)
 
+    def _lost_renditions(self) -> bool:
+        """Whether a video is lost. A preview picture is no loss."""
+        return any(r.state is RenditionState.FAILED and r.kind is not Kind.IMAGE for r in self.renditions)
+
+    def _give_up(self, now: float, policy: Policy) -> None:
+        self.settle.put_back(None)
+        if self.doubt_since is not None:
+            self.doubt_since = None  # it stays what it was
+            return
+        said = f"; its callbacks said: {', '.join(self.heard)}" if self.heard else ""
+        self.given_up, self.verdict_at = True, now
+        self.error = f"no verdict within {policy.give_up_after:g} s{said}"
+        self._changed(now)
+
     def _set_verdict(self, verdict: Verdict, source: str, now: float) -> None:
-        self.verdict, self.given_up = verdict.progress, False
+        self.verdict, self.given_up, self.doubt_since = verdict.progress, False, None
         self.verdict_at, self.verdict_from = now, source
         self.code, self.msg, self.error = verdict.code, verdict.msg, ""
         self.settle.put_back(None)
@@ -462,19 +447,13 @@ class Generation(BaseModel):
             self._want(Kind.IMAGE, rendition.index, now).url = urls.image[0]
 
     def _try_again(self, rendition: Rendition, now: float) -> None:
-        rendition.state, rendition.error, rendition.dead_rounds = RenditionState.WANTED, "", 0
-        rendition.since = now
+        rendition.state, rendition.error, rendition.since = RenditionState.WANTED, "", now
+        rendition.dead_rounds, rendition.dead_since = 0, None
         rendition.work.put_back(now)
         if rendition.order is not None:
-            rendition.order.intended_at, rendition.order.reported = now, ""
+            rendition.order.intended_at, rendition.order.denials = now, 0
         self.complete_at = None
         self._changed(now)
-
-    def _can_retry(self, rendition: Rendition) -> bool:
-        if rendition.state is RenditionState.UNAVAILABLE:
-            # Without an order nobody asked for it here: trying again would buy it unasked.
-            return rendition.order is not None and not self.fallback
-        return rendition.state is RenditionState.FAILED
 
     def _end_upgrade(self, rendition: Rendition, reason: str, now: float) -> None:
         rendition.end(RenditionState.UNAVAILABLE, reason)

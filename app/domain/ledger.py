@@ -110,6 +110,8 @@ class Health:
     overdue: float
     #: age in seconds of the oldest message that nobody has begun to work on
     unclaimed: float
+    #: items whose step keeps failing, with the reason
+    faults: dict[str, str]
 
 
 class Ledger(Protocol):
@@ -141,6 +143,10 @@ class Ledger(Protocol):
         """Generations, newest first. :raises ValueError: no cursor of ours"""
         ...
 
+    def note_fault(self, item: Item, reason: str) -> None:
+        """An item's step failed in a way that it could not write down itself: show it, and have it tried later and later."""
+        ...
+
     def tick(self) -> Tick:
         """Enqueue what is due and what was lost."""
         ...
@@ -149,8 +155,8 @@ class Ledger(Protocol):
         """Whether this caller does a periodic job now: several may come, one every `every` seconds may act."""
         ...
 
-    def reserve(self, item: Item, credits: float, budget: float) -> float | None:
-        """Reserve credits of the UTC day's budget for an item, once. Gives None, or when the next day begins: over budget."""
+    def reserve(self, name: str, credits: float, budget: float) -> float | None:
+        """Reserve credits of the UTC day's budget, once for each name. Gives None, or when the next day begins: over budget."""
         ...
 
     def take_slot(self, name: str, slots: int, window: float) -> float | None:

@@ -6,7 +6,7 @@ from app.domain.work import Kind
 
 #: A fresh generation can be invisible at the vendor's for about this long, in seconds (veo-api §8).
 INVISIBLE = 90.0
-#: how many times in a row a link must be dead, and not renewable, before it is given up
+#: how many times in a row a link must be dead, and not renewable, before it is given up; see also `Policy.dead_after`
 DEAD_ROUNDS = 5
 #: what an upgrade costs, in credits (veo-api §1: learned in the field, drifts)
 PRICES = {Kind.HD: 5.0, Kind.UHD: 120.0}
@@ -31,6 +31,11 @@ class Policy:
     upgrade_credits_per_day: float | None = None
     #: how many orders in how many seconds the vendor takes from one account (veo-api §1)
     provider_rate: tuple[int, float] = (20, 10.0)
+
+    @property
+    def dead_after(self) -> float:
+        """How long a link must have been dead, and not renewable, before it is given up: an hour by default."""
+        return 6 * self.retry_max
 
     def poll_pause(self, age: float, *, expected: bool) -> float:
         """How long until a generation without a verdict is asked about again.

@@ -6,7 +6,8 @@ No URL, token or key of the vendor's is in it.
 from datetime import UTC, datetime
 from typing import Any
 
-from app.domain.generation import Generation, Rendition
+from app.domain.generation import Generation
+from app.domain.rendition import Rendition
 
 
 def describe(generation: Generation) -> dict[str, Any]:

@@ -45,10 +45,11 @@ class Step(StrEnum):
 
 
 class Lane(StrEnum):
-    """Work that may wait for each other: quick steps never stand behind downloads."""
+    """Work that may wait for each other: quick steps never stand behind downloads, nor behind a bucket that does not answer."""
 
     QUICK = "quick"
     MIRROR = "mirror"
+    MANIFEST = "manifest"
 
     @property
     def queue(self) -> str:
@@ -59,12 +60,13 @@ class Lane(StrEnum):
 LANES = {
     Step.SETTLE: Lane.QUICK,
     Step.UPGRADE: Lane.QUICK,
-    Step.MANIFEST: Lane.QUICK,
+    Step.MANIFEST: Lane.MANIFEST,
     Step.MIRROR: Lane.MIRROR,
 }
 
 SWEEP_TASK = "reelkeep.sweep"
 SWEEP_QUEUE = "reelkeep.sweep"
+CHECK_TASK = "reelkeep.check_bucket"
 
 
 def task_name(step: Step) -> str:

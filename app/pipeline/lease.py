@@ -1,10 +1,16 @@
 """Keeping a claim alive while the work lasts."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 from app.domain.errors import LedgerUnavailable
+
+T = TypeVar("T")
+#: seconds between two tries to write an outcome down
+INSIST_EVERY = 0.5
 
 
 @contextmanager
@@ -30,3 +36,18 @@ def keep_alive(renew: Callable[[], bool], every: float) -> Iterator[None]:
     finally:
         done.set()
         keeper.join()
+
+
+def insist(write: Callable[[], T], limit: float) -> T:
+    """Write an outcome down, again and again for some seconds if the ledger is away: the work behind it is done and should count.
+
+    :raises LedgerUnavailable: it stayed away
+    """
+    deadline = time.monotonic() + limit
+    while True:
+        try:
+            return write()
+        except LedgerUnavailable:
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(INSIST_EVERY)

@@ -4,17 +4,19 @@ import logging
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from app.domain.errors import FetchForbidden, Interrupted, LinkDead, Transient, VendorUnreachable
-from app.domain.generation import Generation, Rendition
+from app.domain.generation import Generation
 from app.domain.ledger import Draft, Ledger
 from app.domain.policy import Policy
 from app.domain.ports import Bucket, Download, Fetcher
+from app.domain.rendition import Rendition
 from app.domain.urls import Urls
 from app.domain.vendor import Vendor
 from app.domain.work import Item, Kind
 from app.logs import log_event
-from app.pipeline.lease import keep_alive
+from app.pipeline.lease import insist, keep_alive
 
 #: what a finished attempt does to the rendition
 Outcome = Callable[[Generation, Rendition, float], None]
@@ -47,11 +49,11 @@ def mirror(
     claim = ledger.change(item.task_id, lambda draft: _claim(draft, item, policy), focus=item)
     if claim is None:
         return
-    with keep_alive(
-        lambda: ledger.change(item.task_id, lambda draft: _renew(draft, item, claim, policy)), policy.lease / 3
-    ):
+    renew = partial(ledger.change, item.task_id, lambda draft: _renew(draft, item, claim, policy))
+    with keep_alive(renew, policy.lease / 3):
         outcome = _attempt(item, claim, fetcher, bucket, vendor, policy, prefix)
-    rendition = ledger.change(item.task_id, lambda draft: _finish(draft, item, claim, outcome), focus=item)
+    finish = partial(ledger.change, item.task_id, lambda draft: _finish(draft, item, claim, outcome), focus=item)
+    rendition = insist(finish, policy.lease)
     _log(item, rendition)
 
 
@@ -79,7 +81,9 @@ def _attempt(
         return _seek_other_link(item, claim, str(error), vendor, policy, chance)
     except FetchForbidden as error:
         reason = str(error)
-        return lambda generation, rendition, now: generation.fail(rendition, reason, now)
+        if not claim.link:
+            return lambda generation, rendition, now: generation.fail(rendition, reason, now)
+        return lambda generation, rendition, now: generation.drop_link(rendition, reason, now, policy, chance)
     except Interrupted:
         return lambda generation, rendition, now: generation.hand_over(rendition, now)
     except Transient as error:

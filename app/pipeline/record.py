@@ -10,6 +10,10 @@ from app.domain.ledger import Entry, Ledger, Recorded, Route, Trust
 Verify = Callable[[str, str | None, str | None], Trust | None]
 
 
+#: bytes of a body that are recorded; a prompt of thousands of words fits
+LONGEST_KEPT = 65_536
+
+
 class Unauthorised(Exception):
     """The callback proves nothing: bad signature, or a token that nobody was given."""
 
@@ -39,7 +43,9 @@ def record_callback(delivery: Delivery, ledger: Ledger, verify: Verify | None) -
     trust = _authenticate(callback, delivery, verify)
     if trust is None:
         raise Unauthorised("the signature is missing or wrong")
-    entry = Entry(at=delivery.at, route=delivery.route, trust=trust, raw=delivery.raw.decode("utf-8"))
+    # What is far longer than any callback is recorded as a reason to ask: the vendor's own record is what counts.
+    raw = delivery.raw.decode("utf-8") if len(delivery.raw) <= LONGEST_KEPT else "{}"
+    entry = Entry(at=delivery.at, route=delivery.route, trust=trust, raw=raw)
     if ledger.record(callback.task_id, delivery.token, entry) is Recorded.UNKNOWN_TOKEN:
         raise Unauthorised("nobody was given this token")
     return callback

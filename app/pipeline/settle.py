@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from app.domain.callbacks import Callback, Outcome, parse_callback
+from app.domain.callbacks import Callback, Outcome, UnreadableCallback, parse_callback
 from app.domain.errors import VendorUnreachable
 from app.domain.generation import Generation, State
 from app.domain.ledger import Draft, Ledger, Pending, Route, Trust
@@ -37,14 +37,14 @@ def settle(item: Item, ledger: Ledger, vendor: Vendor | None, policy: Policy) ->
     claim = ledger.change(item.task_id, lambda draft: _claim(draft, item, vendor is not None, policy), focus=item)
     if claim is None:
         return
-    verdict = None
+    verdict, trouble = None, ""
     if claim.ask and vendor is not None:
         try:
             verdict = vendor.ask_details(item.task_id)
         except VendorUnreachable as error:
-            verdict = Verdict(Progress.GENERATING, msg=str(error))
-    state = ledger.change(item.task_id, lambda draft: _finish(draft, claim, verdict, policy), focus=item)
-    said = verdict.progress if verdict else None
+            trouble = str(error)
+    state = ledger.change(item.task_id, lambda draft: _finish(draft, claim, verdict, trouble, policy), focus=item)
+    said = trouble or (verdict.progress if verdict else None)
     log_event("generation.settled", task_id=item.task_id, source=claim.source, vendor=said, state=state)
 
 
@@ -58,40 +58,47 @@ def _claim(draft: Draft, item: Item, confirm: bool, policy: Policy) -> _Claim | 
     fence = generation.settle.claim(draft.now, policy.lease, early=bool(draft.pending))
     if fence is None:
         return None
-    news = [_take_in(generation, pending, draft, confirm, policy) for pending in draft.pending]
+    about_verdict = [_take_in(generation, pending, draft, confirm, policy) for pending in draft.pending]
     draft.settled = len(draft.pending)
-    about_verdict: list[Outcome | None] = [outcome for outcome in news if outcome is not None]
-    ask = any(generation.needs_verdict(outcome) for outcome in about_verdict or [None])
-    return _Claim(fence, "callback" if about_verdict else "poll", ask)
+    return _Claim(fence, "callback" if any(about_verdict) else "poll", generation.undecided)
 
 
-def _finish(draft: Draft, claim: _Claim, verdict: Verdict | None, policy: Policy) -> State | None:
+def _finish(draft: Draft, claim: _Claim, verdict: Verdict | None, trouble: str, policy: Policy) -> State | None:
     generation = draft.generation
     if generation is None:
         return None
     if verdict is not None:
         generation.hear(verdict, claim.source, draft.now)
     if generation.settle.holds(claim.fence):
-        generation.await_verdict(draft.now, policy)
+        generation.await_verdict(draft.now, policy, trouble)
     return generation.state
 
 
-def _take_in(generation: Generation, pending: Pending, draft: Draft, confirm: bool, policy: Policy) -> Outcome | None:
-    """Take in one callback. Gives what it says of the generation's own verdict, None if it is about an upgrade."""
-    callback = parse_callback(pending.entry.raw, named=True)
-    believed = not confirm and pending.entry.trust is not Trust.STALE
+def _take_in(generation: Generation, pending: Pending, draft: Draft, confirm: bool, policy: Policy) -> bool:
+    """Take in one callback. Gives whether it is about the generation's own verdict, and not about an upgrade."""
+    callback = _read(pending)
+    fresh = pending.entry.trust is not Trust.STALE
     kind, index = _subject(generation, pending)
     subject = f"{kind}/{index}" if kind else "generation"
     if generation.count_callback(f"{subject} {callback.outcome} {callback.code}", draft.now):
         draft.history.append(pending.entry)
     if kind is not None:
-        _hear_of_upgrade(generation, kind, index, callback, believed, draft.now, policy)
-        return None
-    if callback.credits is not None:
+        _hear_of_upgrade(generation, kind, index, callback, fresh and not confirm, draft.now, policy)
+        return False
+    if callback.credits is not None and fresh:
         generation.credits = callback.credits
-    if believed:
+    if fresh and not confirm:
         generation.hear(_as_verdict(callback, pending.entry.route), "callback", draft.now)
-    return callback.outcome
+    generation.doubt(callback.outcome, draft.now)
+    return True
+
+
+def _read(pending: Pending) -> Callback:
+    try:
+        return parse_callback(pending.entry.raw, named=True)
+    except UnreadableCallback:
+        # It could be read when it was recorded, so this is a matter of stack depth or version: a reason to ask, as any callback.
+        return Callback(None, Outcome.ASK)
 
 
 def _subject(generation: Generation, pending: Pending) -> tuple[Kind | None, int]:
@@ -116,8 +123,8 @@ def _hear_of_upgrade(
         generation.hear_order(rendition, _as_order_answer(callback), now, policy)
     elif rendition is not None:
         failed = callback.outcome is Outcome.FAILED
-        reported = (callback.msg or f"code {callback.code}") if failed else ""
-        generation.expect_upgrade(rendition, reported, now, policy)
+        failure = (callback.msg or f"code {callback.code}") if failed else ""
+        generation.expect_upgrade(rendition, failure, now, policy)
     elif believed and callback.urls:
         generation.hear(_as_verdict(callback, Route.UHD), "callback", now)
     else:

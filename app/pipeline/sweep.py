@@ -1,4 +1,4 @@
-"""The sweep: enqueues what is due and what was lost, and looks whether the outside is there."""
+"""The periodic jobs: the sweep enqueues what is due and what was lost; the check looks whether the bucket is there."""
 
 from app.domain.errors import StoreUnavailable
 from app.domain.ledger import Ledger, Tick
@@ -6,7 +6,7 @@ from app.domain.ports import Bucket
 from app.logs import log_event
 
 
-def sweep(ledger: Ledger, bucket: Bucket, every: float) -> Tick | None:
+def sweep(ledger: Ledger, every: float) -> Tick | None:
     """Sweep once, unless another has just done so: several beats may run.
 
     It costs what is due, not what is tracked, and does none of the work itself.
@@ -18,9 +18,16 @@ def sweep(ledger: Ledger, bucket: Bucket, every: float) -> Tick | None:
     if not ledger.take_turn("sweep", every):
         return None
     tick = ledger.tick()
+    ledger.note_health({"sweep_at": ""})
     if tick.due or tick.rescued:
         log_event("sweep.enqueued", due=tick.due, rescued=tick.rescued)
-    ledger.note_health({"sweep_at": ""})
+    return tick
+
+
+def check_bucket(ledger: Ledger, bucket: Bucket, every: float) -> None:
+    """See whether the bucket can be reached, for `/readyz`; the web process does not speak S3. :raises LedgerUnavailable:"""
+    if not ledger.take_turn("check_bucket", every):
+        return
     try:
         bucket.check()
         error = ""
@@ -28,4 +35,3 @@ def sweep(ledger: Ledger, bucket: Bucket, every: float) -> Tick | None:
         error = str(failure)
         log_event("bucket.unavailable", error=error)
     ledger.note_health({"bucket_at": "", "bucket_error": error})
-    return tick

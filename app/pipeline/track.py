@@ -55,7 +55,9 @@ def request_upgrade(
     outcome, generation = _request_upgrade(task_id, kind, index, ledger, dry=True)
     if outcome is not UpgradeRequest.ACCEPTED:
         return outcome, generation
-    if clear_budget(Item(Step.UPGRADE, task_id, kind, index), ledger, policy) is not None:
+    known = generation.find(kind, index) if generation else None
+    item = Item(Step.UPGRADE, task_id, kind, index)
+    if clear_budget(item, known.orders if known else 0, ledger, policy) is not None:
         return UpgradeRequest.OVER_BUDGET, generation
     return _request_upgrade(task_id, kind, index, ledger, dry=False)
 

@@ -9,12 +9,13 @@ from collections.abc import Callable
 from functools import partial
 
 from app.domain.errors import VendorUnreachable
-from app.domain.generation import OrderClaim
 from app.domain.ledger import Draft, Ledger
 from app.domain.policy import PRICES, Policy
+from app.domain.rendition import OrderClaim, Rendition
 from app.domain.vendor import OrderAnswer, OrderProgress, Progress, Vendor, Verdict
 from app.domain.work import UPGRADES, Item, Kind
 from app.logs import log_event
+from app.pipeline.lease import insist
 
 #: makes a callback URL from a token; None: the vendor cannot reach us
 CallbackUrl = Callable[[str], str | None]
@@ -33,29 +34,34 @@ def upgrade(item: Item, ledger: Ledger, vendor: Vendor | None, policy: Policy, c
     claim = ledger.change(item.task_id, lambda draft: _claim(draft, item, policy, token), focus=item)
     if claim is None:
         return
-    answer = _ask(item, claim, vendor, callback_url)
-    ledger.change(item.task_id, lambda draft: _finish(draft, item, claim, answer, policy), focus=item)
+    answer = _ask(item, claim, ledger, vendor, policy, callback_url)
+    finish = partial(ledger.change, item.task_id, lambda draft: _finish(draft, item, claim, answer, policy), focus=item)
+    insist(finish, policy.lease)
     log_event("upgrade.answered", item=item, progress=answer.progress, code=answer.code, msg=answer.msg)
 
 
-def clear_budget(item: Item, ledger: Ledger, policy: Policy) -> float | None:
+def clear_budget(item: Item, orders: int, ledger: Ledger, policy: Policy) -> float | None:
     """Reserve an upgrade's price in the day's budget.
 
+    :param orders: how many orders of it there have been
     :return: None, or when the next day begins: over budget
     :raises LedgerUnavailable:
     """
     if policy.upgrade_credits_per_day is None or item.kind is None:
         return None
-    return ledger.reserve(item, PRICES[item.kind], policy.upgrade_credits_per_day)
+    return ledger.reserve(f"{item}#{orders + 1}", PRICES[item.kind], policy.upgrade_credits_per_day)
 
 
 def _is_cleared(item: Item, ledger: Ledger, policy: Policy) -> bool:
-    """Whether an order may be sent now, as far as budget and rate limit go; if not, it is put off. Questions always may."""
+    """Whether the vendor may be asked now, as far as budget and rate limit go; if not, it is put off."""
     generation = ledger.read(item.task_id).generation
     rendition = generation.find(item.kind, item.index) if generation and item.kind in UPGRADES else None
-    if rendition is None or rendition.ended or rendition.order is not None:
+    if rendition is None or rendition.ended or rendition.url:
         return True
-    reason, until = "over the day's budget (REELKEEP_UPGRADE_CREDITS_PER_DAY)", clear_budget(item, ledger, policy)
+    reason, until = "", None
+    if rendition.order is None:
+        reason = "over the day's budget (REELKEEP_UPGRADE_CREDITS_PER_DAY)"
+        until = clear_budget(item, rendition.orders, ledger, policy)
     if until is None:
         reason, until = "waiting for the vendor's rate limit", ledger.take_slot("orders", *policy.provider_rate)
     if until is None:
@@ -65,21 +71,29 @@ def _is_cleared(item: Item, ledger: Ledger, policy: Policy) -> bool:
 
 
 def _postpone(item: Item, reason: str, until: float, draft: Draft) -> None:
-    rendition = draft.generation.find(item.kind, item.index) if draft.generation and item.kind else None
+    rendition = _find(draft, item)
     if draft.generation is not None and rendition is not None:
         draft.generation.postpone_upgrade(rendition, reason, until)
 
 
-def _ask(item: Item, claim: OrderClaim, vendor: Vendor | None, callback_url: CallbackUrl) -> OrderAnswer:
-    assert item.kind is not None
+def _ask(
+    item: Item,
+    claim: OrderClaim,
+    ledger: Ledger,
+    vendor: Vendor | None,
+    policy: Policy,
+    callback_url: CallbackUrl,
+) -> OrderAnswer:
+    """Ask by the upgrade's own id if there is one, else by the ordering request."""
     if vendor is None:
-        return OrderAnswer(OrderProgress.UNAVAILABLE, msg=NO_KEY)
-    if claim.alias:
-        answer = _ask_by_own_id(claim.alias, vendor)
-        if answer is not None:
-            return answer
-    if not claim.may_send:
-        return OrderAnswer(OrderProgress.UNCERTAIN, msg="asked a moment ago")
+        # An order that was sent may have been paid for: it is not given up because a key is missing now.
+        return OrderAnswer(OrderProgress.UNCERTAIN if claim.sent else OrderProgress.UNAVAILABLE, msg=NO_KEY)
+    answer = _ask_by_own_id(claim.alias, vendor) if claim.alias else None
+    if answer is not None and (answer.urls or answer.progress is OrderProgress.UNAVAILABLE):
+        return answer
+    if not ledger.change(item.task_id, lambda draft: _note_sending(draft, item, claim, policy)):
+        return answer or OrderAnswer(OrderProgress.UNCERTAIN, msg="asked a moment ago")
+    assert item.kind is not None
     return vendor.ask_upgrade(item.kind, item.task_id, item.index, callback_url(claim.token))
 
 
@@ -89,9 +103,8 @@ def _ask_by_own_id(alias: str, vendor: Vendor) -> OrderAnswer | None:
         verdict: Verdict = vendor.ask_details(alias)
     except VendorUnreachable:
         return None
-    if verdict.progress is Progress.UNKNOWN:
-        return None
     progress = {
+        Progress.UNKNOWN: OrderProgress.UNCERTAIN,
         Progress.GENERATING: OrderProgress.ORDERED,
         Progress.SUCCEEDED: OrderProgress.READY,
         Progress.FAILED: OrderProgress.UNAVAILABLE,
@@ -108,12 +121,21 @@ def _claim(draft: Draft, item: Item, policy: Policy, token: str) -> OrderClaim |
     return claim
 
 
+def _note_sending(draft: Draft, item: Item, claim: OrderClaim, policy: Policy) -> bool:
+    rendition = _find(draft, item)
+    if draft.generation is None or rendition is None:
+        return False
+    return draft.generation.may_send_order(rendition, claim.fence, draft.now, policy)
+
+
 def _finish(draft: Draft, item: Item, claim: OrderClaim, answer: OrderAnswer, policy: Policy) -> None:
-    if draft.generation is None or item.kind is None:
-        return
-    rendition = draft.generation.find(item.kind, item.index)
-    if rendition is None or not rendition.work.holds(claim.fence):
+    rendition = _find(draft, item)
+    if draft.generation is None or rendition is None or not rendition.work.holds(claim.fence):
         return
     draft.generation.hear_order(rendition, answer, draft.now, policy)
     if rendition.order is not None and rendition.order.alias:
-        draft.aliases[rendition.order.alias] = (item.kind, item.index)
+        draft.aliases[rendition.order.alias] = (rendition.kind, rendition.index)
+
+
+def _find(draft: Draft, item: Item) -> Rendition | None:
+    return draft.generation.find(item.kind, item.index) if draft.generation and item.kind else None

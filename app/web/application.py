@@ -16,8 +16,8 @@ from app.web.generations import generation_routes
 from app.web.health import health_routes
 from app.web.problems import Problem, on_http_exception, on_problem, render_problem
 
-#: seconds for connecting to Redis and for its answer: two of these stay under the 3 s in which a callback is answered
-REDIS_TIMEOUT = 1.0
+#: seconds for connecting to Redis and for its answer: three of these stay under the 3 s in which a callback is answered
+REDIS_TIMEOUT = 0.8
 
 
 def create_app(settings: Settings) -> Flask:
@@ -27,6 +27,7 @@ def create_app(settings: Settings) -> Flask:
         broker_url=settings.broker,
         outlet=lambda: _open_outlet(settings.broker),
         timeout=REDIS_TIMEOUT,
+        fail_fast=True,
     )
     return build_app(settings, ledger)
 

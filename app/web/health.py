@@ -57,6 +57,9 @@ def _check_bucket(health: Health, limit: float) -> str:
 
 
 def _check_work(health: Health, limit: float) -> str:
+    if health.faults:
+        item, reason = next(iter(health.faults.items()))
+        return f"{len(health.faults)} items keep failing; {item}: {reason}"
     if health.overdue > limit:
         return f"something has been due for {health.overdue:.0f} s"
     if health.unclaimed > LONGEST_WAIT:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -130,8 +131,6 @@ def test_up_says_what_is_missing_and_starts_nothing(reelkeep: Run, tmp_path: Pat
 
 
 def test_up_shows_the_last_words_of_a_process_that_does_not_start(reelkeep: Run, tmp_path: Path) -> None:
-    import socket
-
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from app.adapters.download_policy import DownloadPolicy, is_public, judge_url
+from app.adapters.download_policy import DownloadPolicy, is_public, judge_url, secure_url
 from app.adapters.downloader import Downloader
 from app.domain.container import NotMedia
 from app.domain.errors import FetchFailed, FetchForbidden, Interrupted, LinkDead
@@ -395,9 +395,9 @@ def test_three_redirects_are_followed_and_no_more(server: Server, policy: Downlo
 @pytest.mark.parametrize(
     "target", ["http://localhost:{port}/v", "//10.0.0.1/v", "file:///etc/passwd", "http://u@127.0.0.1:{port}/v"]
 )
-def test_a_redirect_off_the_list_is_refused(server: Server, policy: DownloadPolicy, target: str) -> None:
+def test_a_redirect_off_the_list_is_not_followed(server: Server, policy: DownloadPolicy, target: str) -> None:
     url = server.serve(answer(302, Location=target.format(port=server.server_port) + f"?{SECRET}"))
-    with pytest.raises(FetchForbidden) as raised:
+    with pytest.raises(FetchFailed, match="redirected to what may not be fetched") as raised:
         fetch(policy, url)
     assert SECRET not in str(raised.value)
     assert len(server.requests) == 1
@@ -457,8 +457,21 @@ def test_insecure_still_keeps_to_the_list(policy: DownloadPolicy) -> None:
         fetch(policy, "http://127.0.0.2:1/v")
 
 
+@pytest.mark.parametrize(
+    ("given", "insecure", "fetched"),
+    [
+        ("http://a.example.com/v?x=1", False, "https://a.example.com/v?x=1"),
+        ("HTTP://a.example.com/v", False, "https://a.example.com/v"),
+        ("https://a.example.com/v", False, "https://a.example.com/v"),
+        ("http://127.0.0.1:8000/v", True, "http://127.0.0.1:8000/v"),
+    ],
+)
+def test_http_is_fetched_as_https_where_only_https_is_allowed(given: str, insecure: bool, fetched: str) -> None:
+    assert secure_url(given, replace(SECURE, insecure=insecure)) == fetched
+
+
 def test_a_listed_name_that_leads_to_a_private_address_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(FetchForbidden, match="'localhost' has an address that is not public"):
+    with pytest.raises(FetchFailed, match="'localhost' has an address that is not public"):
         fetch(replace(SECURE, temp_dir=str(tmp_path)), f"https://localhost/v.mp4?{SECRET}")
 
 

@@ -44,6 +44,8 @@ local function enqueue_once(item)
 end
 
 local function forget(item)
+  redis.call('HDEL', P .. 'faults', item)
+  redis.call('HDEL', P .. 'fault_counts', item)
   redis.call('ZREM', due_key(item), item)
   redis.call('ZREM', sent_key(item), item)
 end
