@@ -25,11 +25,22 @@ LARGEST_BODY = 1024 * 1024
 ACCEPTED = b'{"code":200,"msg":"success"}'
 
 
+#: seconds without a byte after which a body is given up: bodies that never end must not hold every thread
+LONGEST_SILENCE = 5.0
+
+
+def _limit_silence() -> None:
+    connection = request.environ.get("gunicorn.socket")  # there is none under other servers
+    if connection is not None:
+        connection.settimeout(LONGEST_SILENCE)
+
+
 def callback_routes(ledger: Ledger, verify: Verify | None) -> Blueprint:
     """The routes. :param verify: None: unsigned callbacks are allowed"""
     routes = Blueprint("callbacks", __name__)
 
     def receive(route: Route, token: str | None) -> Response:
+        _limit_silence()
         delivery = Delivery(
             route=route,
             raw=request.get_data(cache=False),

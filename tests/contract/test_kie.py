@@ -166,6 +166,61 @@ def test_a_record_of_a_4k_task_is_known_by_its_media_ids(script: Any, kie: KieVe
     assert (verdict.main, verdict.urls) == (Kind.UHD, Urls(result=(VIDEO,)))
 
 
+@pytest.mark.parametrize("name", ["mediaIds", "media_ids"])
+@pytest.mark.parametrize("fields", [{}, {"fallbackFlag": None}])
+def test_a_record_of_a_4k_task_is_known_in_either_spelling_and_without_a_flag(
+    script: Any, kie: KieVendor, name: str, fields: dict[str, None]
+) -> None:
+    script.says(_envelope(200, data={"taskId": "t1", **fields, "info": {"resultUrls": [VIDEO], name: ["m1"]}}))
+    assert kie.ask_details("t1").main is Kind.UHD
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"fallbackFlag": False, "mediaIds": ["m1"]},
+        {"fallbackFlag": True, "media_ids": ["m1"]},
+        {"fallbackFlag": None},
+        {},
+        {"paramJson": '{"mediaIds": []}'},
+    ],
+)
+def test_any_other_record_is_not_that_of_a_4k(script: Any, kie: KieVendor, fields: dict[str, Any]) -> None:
+    script.says(_envelope(200, data={"taskId": "t1", "successFlag": 1, "response": {"resultUrls": [VIDEO]}, **fields}))
+    assert kie.ask_details("t1").main is Kind.RESULT
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        {"response": {"info": {"resultUrls": [VIDEO], "imageUrls": [PICTURE]}}},
+        {"resultJson": json.dumps({"resultUrls": [VIDEO], "imageUrls": [PICTURE]})},
+        {"resultJson": {"resultUrls": [VIDEO], "imageUrls": [PICTURE]}},
+        {"response": {"resultUrls": None}, "resultJson": json.dumps({"result_urls": [VIDEO], "image_urls": PICTURE})},
+    ],
+    ids=["response.info", "resultJson", "resultJson-object", "null-response"],
+)
+def test_the_urls_of_a_success_are_found_in_every_place(script: Any, kie: KieVendor, place: dict[str, Any]) -> None:
+    script.says(_details(successFlag=1, **place))
+    verdict = kie.ask_details("t1")
+    assert (verdict.progress, verdict.urls) == (Progress.SUCCEEDED, Urls(result=(VIDEO,), image=(PICTURE,)))
+
+
+@pytest.mark.parametrize("text", ["{", "[" * 100_000, "9" * 5000, "null", "[1]", 7])
+def test_a_broken_result_json_does_no_harm(script: Any, kie: KieVendor, text: object) -> None:
+    script.says(_details(successFlag=1, response={"resultUrls": [VIDEO]}, resultJson=text))
+    assert kie.ask_details("t1").urls == Urls(result=(VIDEO,))
+
+
+def test_no_secret_in_the_vendors_words_is_kept(script: Any, kie: KieVendor) -> None:
+    script.says(_details(successFlag=3, errorCode=400, errorMessage=f"cannot read {VIDEO}"))
+    assert kie.ask_details("t1").msg == "cannot read https://file.aiquickdraw.com/v/x.mp4?…"
+    script.says(_envelope(500, f"cannot read {VIDEO}"))
+    with pytest.raises(VendorUnreachable) as caught:
+        kie.ask_details("t1")
+    assert "s3cret" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("body", "status"),
     [

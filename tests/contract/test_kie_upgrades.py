@@ -29,6 +29,8 @@ HD_ANSWERS = [
     (_envelope(400, PROCESSING_HD), 400, OrderProgress.ORDERED),
     (_envelope(422, "record status is not success"), 200, OrderProgress.NOT_YET),
     (_envelope(422, "Record does not exist"), 200, OrderProgress.NOT_YET),
+    (_envelope(500, "server error"), 500, OrderProgress.UNCERTAIN),
+    (_envelope(505, "feature disabled"), 200, OrderProgress.NOT_YET),
 ]
 UHD_ANSWERS = [
     (_envelope(200, data=NO_URLS_YET), 200, OrderProgress.ORDERED),
@@ -46,6 +48,10 @@ UHD_ANSWERS = [
     (_envelope(433, "cap"), 200, OrderProgress.NOT_YET),
     (_envelope(455, "maintenance"), 200, OrderProgress.NOT_YET),
     (_envelope(500, "server error"), 500, OrderProgress.UNCERTAIN),
+    (_envelope(500, "The 4K version of this video is unavailable."), 200, OrderProgress.UNAVAILABLE),
+    (_envelope(500, "THE 4K VERSION OF THIS VIDEO IS UNAVAILABLE"), 500, OrderProgress.UNAVAILABLE),
+    (_envelope(500, "the service is unavailable"), 500, OrderProgress.UNCERTAIN),
+    (_envelope(505, "feature disabled"), 200, OrderProgress.NOT_YET),
     (_envelope(501, "failed"), 200, OrderProgress.UNCERTAIN),
     (_envelope(408, "silent"), 200, OrderProgress.UNCERTAIN),
 ]
@@ -66,6 +72,15 @@ def test_a_4ks_picture_and_own_id_are_read(script: Any, kie: KieVendor) -> None:
     script.says(_envelope(422, "made", {"taskId": "a1", "resultUrls": [VIDEO], "imageUrls": [PICTURE]}))
     answer = kie.ask_upgrade(Kind.UHD, "t1", 0, None)
     assert (answer.task_id, answer.urls) == ("a1", Urls(result=(VIDEO,), image=(PICTURE,)))
+
+
+@pytest.mark.parametrize("kind", [Kind.HD, Kind.UHD])
+def test_no_secret_in_a_refusals_words_is_kept(script: Any, kie: KieVendor, kind: Kind) -> None:
+    callback = "https://keep.example/callbacks/veo/4k/s3cret-token"
+    script.says(_envelope(422, f"cannot call {callback} about {VIDEO}"))
+    answer = kie.ask_upgrade(kind, "t1", 0, callback)
+    words = "cannot call https://keep.example/callbacks/veo/4k/… about https://file.aiquickdraw.com/v/x.mp4?…"
+    assert answer.msg == words
 
 
 @pytest.mark.parametrize("task_id", ["../x", 7, None, "", ["a1"], "a" * 129])

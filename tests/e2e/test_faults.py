@@ -8,8 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import redis
 import requests
 
+from app.adapters.redis_ledger import RedisLedger
 from app.cli.stack import BUCKET
 from app.embedded.service import free_port
 from tests.support.fleet import TIMES, Fleet, running_fleet
@@ -98,6 +100,7 @@ def test_a_web_process_killed_over_and_over_loses_no_generation(fragile: Fleet) 
         wait_for(fragile.stack.is_ready)
     for task_id in ids:
         fragile.call("PUT", f"/generations/{task_id}")
+    for task_id in ids:
         fragile.await_state(task_id)
         fragile.assert_stored(task_id, "result-0.mp4")
 
@@ -112,6 +115,45 @@ def test_an_s3_endpoint_that_is_away_for_a_while_delays_and_loses_nothing(fragil
     for task_id in ids:
         fragile.await_state(task_id)
         fragile.assert_stored(task_id, "result-0.mp4")
+
+
+def test_an_s3_endpoint_that_says_nothing_does_not_stop_the_quick_work(fragile: Fleet) -> None:
+    s3 = fragile.stack.supervisor["s3"].process
+    s3.send_signal(signal.SIGSTOP)
+    try:
+        stuck = [fragile.generate() for _ in range(5)]
+        wait_for(lambda: all(fragile.show(task_id)["renditions"] for task_id in stuck))
+        ledger = RedisLedger(fragile.stack.redis_url)
+        sweeps = ledger.stats()["sweeps"]
+        wait_for(lambda: ledger.stats()["sweeps"] >= sweeps + 20, limit=60)  # longer than the bucket is waited for
+        late = fragile.generate("failed-400")
+        fragile.await_state(late, "failed", limit=20)
+        assert not fragile.stack.is_ready()
+    finally:
+        s3.send_signal(signal.SIGCONT)
+    for task_id in stuck:
+        fragile.await_state(task_id)
+        fragile.assert_stored(task_id, "result-0.mp4")
+
+
+def test_a_generation_that_cannot_be_read_is_seen_and_stops_no_other(fragile: Fleet) -> None:
+    wait_for(fragile.stack.is_ready)
+    client = redis.Redis.from_url(fragile.stack.redis_url)
+    broken = fragile.generate("no-callback")
+    text = client.get(f"reelkeep:gen:{broken}")
+    client.set(f"reelkeep:gen:{broken}", "{")
+    assert fragile.vendor.call("POST", "/_simulator/deliver", json={"taskId": broken}).status_code in (200, 404)
+
+    def seen() -> str:
+        answer = requests.get(f"{fragile.stack.web_url}/readyz", timeout=10)
+        return str(answer.json()["checks"]["work"]) if answer.status_code == 503 else ""
+
+    assert f"settle/{broken}" in wait_for(seen)
+    fragile.await_state(fragile.generate())
+    assert isinstance(text, bytes)
+    client.set(f"reelkeep:gen:{broken}", text)
+    fragile.await_state(broken)
+    wait_for(fragile.stack.is_ready)
 
 
 def test_without_a_vendor_key_callbacks_are_believed(tmp_path: Path) -> None:

@@ -213,6 +213,21 @@ def test_a_body_over_one_mebibyte_is_refused(web: Web) -> None:
     assert len(web.ledger.read(TASK).pending) == 1
 
 
+def test_bodies_that_never_end_do_not_stop_the_door(web: Web) -> None:
+    host, port = web.url.removeprefix("http://").split(":")
+    head = b"POST /callbacks/veo HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{"
+    lingering = [socket.create_connection((host, int(port)), timeout=60) for _ in range(20)]
+    try:
+        for connection in lingering:
+            connection.sendall(head)
+        answer = requests.post(f"{web.url}/callbacks/veo", json=success(), headers=signed(TASK), timeout=60)
+        assert answer.status_code == 200
+        assert b" 400 " in lingering[0].makefile("rb").readline()
+    finally:
+        for connection in lingering:
+            connection.close()
+
+
 def test_other_methods_and_routes_are_refused_as_problems(web: Web) -> None:
     for method, path, status in [("GET", "/callbacks/veo", 405), ("POST", "/callbacks/other", 404)]:
         answer = requests.request(method, web.url + path, timeout=10)

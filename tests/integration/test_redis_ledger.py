@@ -1,8 +1,10 @@
 """The ledger against a real redis-server: what is recorded, who may work, and what the sweep brings back."""
 
 import json
+import socket
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -414,3 +416,97 @@ def test_no_window_ever_holds_more_than_its_slots(redis_url: str) -> None:
     assert len(times) >= 15, "the window moves on"
     # The time is read after the slot was taken, so a window is judged a little shorter than it is.
     assert all(later - earlier > 0.4 for earlier, later in zip(times, times[5:], strict=False))
+
+
+# --- faults ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_step_that_keeps_failing_is_shown_and_tried_later_and_later(ledger: RedisLedger, client: redis.Redis) -> None:
+    pauses = []
+    for _ in range(4):
+        ledger.record(TASK, None, entry())
+        ledger.note_fault(SETTLE, "ValueError in settle")
+        [(item, at)] = client.zrange("reelkeep:due:quick", 0, -1, withscores=True)  # type: ignore[misc]
+        assert item == str(SETTLE)
+        pauses.append(round(at - ledger.now()))
+        client.zrem("reelkeep:due:quick", item)
+    assert pauses == [2, 4, 8, 16]
+    assert ledger.health().faults == {str(SETTLE): "4 times: ValueError in settle"}
+
+
+def test_a_fault_is_forgotten_when_its_item_is_done(ledger: RedisLedger, client: redis.Redis) -> None:
+    ledger.record(TASK, None, entry())
+    ledger.note_fault(SETTLE, "ValueError in settle")
+
+    def settle(draft: Draft) -> None:
+        draft.settled = len(draft.pending)
+
+    ledger.change(TASK, settle, focus=SETTLE)
+    assert ledger.health().faults == {}
+    assert not client.exists("reelkeep:fault_counts")
+
+
+def test_a_text_that_cannot_be_read_hides_no_other_in_a_list(ledger: RedisLedger, client: redis.Redis) -> None:
+    for name in ("good", "bad"):
+        track(name, [], {}, ledger, POLICY)
+    client.set("reelkeep:gen:bad", '{"task_id":')
+    assert [found.task_id for found in ledger.page(None, 10, None).generations] == ["good"]
+
+
+def test_fields_of_a_newer_version_are_kept(ledger: RedisLedger, client: redis.Redis) -> None:
+    track(TASK, [], {}, ledger, POLICY)
+    text = json.loads(client.get(f"reelkeep:gen:{TASK}"))  # type: ignore[arg-type]
+    client.set(f"reelkeep:gen:{TASK}", json.dumps({**text, "from_the_future": [1, 2]}))
+    track(TASK, [], {"a": "b"}, ledger, POLICY)
+    written = json.loads(client.get(f"reelkeep:gen:{TASK}"))  # type: ignore[arg-type]
+    assert written["from_the_future"] == [1, 2]
+    assert written["labels"] == {"a": "b"}
+
+
+def test_a_connection_that_died_unseen_costs_no_answer(tmp_path: Path) -> None:
+    """As behind a NAT that forgot it: the pooled connection takes commands and answers nothing."""
+    port = free_port()
+    with running(redis_server(tmp_path, port), tmp_path / "log"), DeafeningProxy(port) as proxy:
+        ledger = RedisLedger(f"redis://127.0.0.1:{proxy.port}/0", timeout=0.5)
+        ledger.record(TASK, None, entry())
+        proxy.deafen()
+        assert ledger.record(TASK, None, entry()) is Recorded.RECORDED
+
+
+class DeafeningProxy:
+    """Passes connections on to Redis, and can make those that are open now go silent."""
+
+    def __init__(self, target: int) -> None:
+        self._target = target
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self._deaf: list[threading.Event] = []
+
+    def __enter__(self) -> "DeafeningProxy":
+        threading.Thread(target=self._accept, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._listener.close()
+
+    def deafen(self) -> None:
+        for deaf in self._deaf:
+            deaf.set()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            server, deaf = socket.create_connection(("127.0.0.1", self._target)), threading.Event()
+            self._deaf.append(deaf)
+            for source, sink in ((client, server), (server, client)):
+                threading.Thread(target=self._pass_on, args=(source, sink, deaf), daemon=True).start()
+
+    @staticmethod
+    def _pass_on(source: socket.socket, sink: socket.socket, deaf: threading.Event) -> None:
+        with source, sink:
+            while data := source.recv(65536):
+                if not deaf.is_set():
+                    sink.sendall(data)

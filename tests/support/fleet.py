@@ -26,7 +26,7 @@ TIMES = {
     "REELKEEP_SWEEP_EVERY": "1",
     "REELKEEP_LEASE": "5",
     "REELKEEP_RETRY_BASE": "0.5",
-    "REELKEEP_RETRY_MAX": "2",
+    "REELKEEP_RETRY_MAX": "1",
 }
 
 

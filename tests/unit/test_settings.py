@@ -103,7 +103,6 @@ def test_the_broker_is_the_ledgers_redis_unless_it_is_set() -> None:
         ("S3_PREFIX", "a/b/", "a/b/"),
         ("KIE_BASE_URL", "http://127.0.0.1:9/", "http://127.0.0.1:9"),
         ("PROVIDER_RATE", "5/1.5", "5/1.5"),
-        ("REDIS_URL", "unix:///run/redis.sock?db=1", "unix:///run/redis.sock?db=1"),
         ("REDIS_URL", "rediss://:p@r:6380/1", "rediss://:p@r:6380/1"),
         ("LEASE", "", 60),
     ],
@@ -153,6 +152,7 @@ def test_what_is_no_time_is_refused_by_name(name: str, text: str) -> None:
     [
         ("REDIS_URL", "localhost:6379"),
         ("REDIS_URL", "amqp://x/"),
+        ("REDIS_URL", "unix:///run/redis.sock?db=1"),
         ("REDIS_URL", "redis://h:port/0"),
         ("REDIS_URL", "redis://h:70000/0"),
         ("REDIS_URL", "redis://[/0"),
@@ -181,6 +181,8 @@ def test_what_is_no_time_is_refused_by_name(name: str, text: str) -> None:
         ("DOWNLOAD_MAX_BYTES", "big"),
         ("DOWNLOAD_MAX_BYTES", "9" * 400),
         ("DOWNLOAD_MIN_RATE", "4 XB"),
+        ("DOWNLOAD_HOSTS", ","),
+        ("DOWNLOAD_HOSTS", " , "),
     ],
 )
 def test_a_wrong_value_is_refused_by_name(name: str, text: str) -> None:
@@ -241,6 +243,13 @@ def test_a_dotenv_file_is_read(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("REELKEEP_S3_BUCKET=from-file\nREELKEEP_LEASE=45\n")
     settings = load()
     assert (settings.s3_bucket, settings.lease) == ("from-file", 45)
+
+
+def test_a_dotenv_file_in_a_parent_directory_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / ".env").write_text("REELKEEP_S3_BUCKET=from-parent\n")
+    (tmp_path / "below").mkdir()
+    monkeypatch.chdir(tmp_path / "below")
+    assert load().s3_bucket == ""
 
 
 def test_the_environment_wins_over_the_dotenv_file(tmp_path: Path) -> None:

@@ -121,3 +121,13 @@ def test_urls_of_the_details_form_are_found() -> None:
 @pytest.mark.parametrize("flag", ["true", 1, None, [], {}])
 def test_only_a_true_flag_means_the_fallback_model(flag: object) -> None:
     assert _parse(code=200, data={"taskId": "t1", "fallbackFlag": flag}).fallback is False
+
+
+@pytest.mark.parametrize("name", ["fallbackFlag", "fallback_flag"])
+def test_the_fallback_model_is_named_in_either_spelling(name: str) -> None:
+    assert _parse(code=200, data={"taskId": "t1", name: True}).fallback is True
+
+
+@pytest.mark.parametrize("name", ["creditsConsumed", "credits_consumed"])
+def test_credits_are_named_in_either_spelling(name: str) -> None:
+    assert _parse(code=200, data={"taskId": "t1", name: 60.5}).credits == 60.5

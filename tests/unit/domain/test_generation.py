@@ -1,10 +1,14 @@
 """Verdicts: what is believed in which order, how long one is waited for, and what users see meanwhile."""
 
+import json
+
 import pytest
 
 from app.domain.callbacks import Outcome
-from app.domain.generation import MOST_HEARD, Generation, RenditionState, State
+from app.domain.container import Media
+from app.domain.generation import MOST_HEARD, Generation, State
 from app.domain.policy import Policy
+from app.domain.rendition import RenditionState
 from app.domain.urls import Urls
 from app.domain.vendor import Progress, Verdict
 from app.domain.work import Kind
@@ -119,24 +123,21 @@ def test_a_flood_of_different_callbacks_does_not_grow_the_record(waiting: Genera
     assert (waiting.received, waiting.duplicates) == (1000, 1000 - MOST_HEARD)
 
 
-@pytest.mark.parametrize("outcome", [None, *Outcome])
-def test_the_vendor_is_asked_while_there_is_no_verdict(waiting: Generation, outcome: Outcome | None) -> None:
-    assert waiting.needs_verdict(outcome)
+def test_the_vendor_is_asked_while_there_is_no_verdict(waiting: Generation) -> None:
+    assert waiting.undecided
 
 
-@pytest.mark.parametrize("outcome", [None, *Outcome])
-def test_the_vendor_is_not_asked_after_a_success(mirroring: Generation, outcome: Outcome | None) -> None:
-    assert not mirroring.needs_verdict(outcome)
+@pytest.mark.parametrize("outcome", Outcome)
+def test_there_is_nothing_to_doubt_while_there_is_no_verdict(waiting: Generation, outcome: Outcome) -> None:
+    waiting.doubt(outcome, 1100.0)
+    assert waiting.doubt_since is None
 
 
-@pytest.mark.parametrize(
-    ("outcome", "asked"), [(None, False), (Outcome.FAILED, False), (Outcome.SUCCEEDED, True), (Outcome.ASK, True)]
-)
-def test_the_vendor_is_asked_when_a_failure_is_contradicted(
-    waiting: Generation, outcome: Outcome | None, asked: bool
-) -> None:
-    waiting.hear(FAILURE, "poll", 1100.0)
-    assert waiting.needs_verdict(outcome) is asked
+@pytest.mark.parametrize("outcome", Outcome)
+def test_the_vendor_is_not_asked_after_a_success(mirroring: Generation, outcome: Outcome) -> None:
+    mirroring.doubt(outcome, 1100.0)
+    assert mirroring.doubt_since is None
+    assert not mirroring.undecided
 
 
 def test_a_missing_verdict_is_asked_for_again_later(waiting: Generation, policy: Policy) -> None:
@@ -186,12 +187,25 @@ def test_trying_a_failed_generation_again_asks_at_once(waiting: Generation) -> N
     assert (waiting.state, waiting.settle.at) == (State.WAITING, 2000.0)
 
 
+@pytest.mark.parametrize("failed", [True, False])
+def test_trying_again_forgets_the_former_verdict(waiting: Generation, policy: Policy, failed: bool) -> None:
+    if failed:
+        waiting.hear(FAILURE, "callback", 1100.0)
+    else:
+        waiting.await_verdict(1000.0 + 86400, policy)
+    changes = waiting.changes
+    waiting.retry(100_000.0)
+    assert (waiting.verdict, waiting.given_up, waiting.doubt_since) == (Progress.GENERATING, False, None)
+    assert (waiting.code, waiting.msg, waiting.error) == (0, "", "")
+    assert (waiting.verdict_at, waiting.verdict_from) == (None, "")
+    assert waiting.changes > changes
+
+
 def test_trying_a_lost_generation_again_gives_it_the_whole_time_anew(waiting: Generation, policy: Policy) -> None:
     waiting.await_verdict(1000.0 + 86400, policy)
     waiting.retry(100_000.0)
-    waiting.await_verdict(100_001.0, policy)
-    assert (waiting.state, waiting.error) == (State.WAITING, "")
-    assert waiting.settle.at is not None
+    waiting.await_verdict(100_000.0 + 86399, policy)
+    assert (waiting.state, waiting.error, waiting.settle.at) == (State.WAITING, "", 186_400.0)
 
 
 def test_there_is_nothing_to_try_again_while_all_is_well(waiting: Generation, mirroring: Generation) -> None:
@@ -227,6 +241,36 @@ def test_a_generation_is_complete_once_its_manifest_says_so(mirroring: Generatio
     assert mirroring.state is State.MIRRORING
     mirroring.complete_at = 1200.0
     assert mirroring.state is State.COMPLETE
+
+
+def test_a_picture_that_is_lost_loses_no_generation(mirroring: Generation, policy: Policy) -> None:
+    urls = Urls(result=("https://x/0.mp4",), image=("https://x/0.jpg",))
+    mirroring.hear(Verdict(Progress.SUCCEEDED, 200, "", urls), "poll", 1000.0)
+    video, picture = mirroring.renditions
+    mirroring.fail(picture, "link dead everywhere", 1100.0)
+    assert (picture.state, mirroring.state) == (RenditionState.FAILED, State.MIRRORING)
+    mirroring.store(video, "key", 1, "ab", Media("video/mp4", "mp4", None, None, None), 1110.0)
+    assert mirroring.completion(1111.0) == 1111.0
+    fence = mirroring.claim_manifest(1111.0, policy)
+    assert fence is not None
+    mirroring.finish_manifest(fence, mirroring.changes, mirroring.completion(1111.0), 1112.0)
+    assert mirroring.state is State.COMPLETE
+    assert mirroring.retry(1200.0) == 1
+
+
+def test_fields_of_a_newer_version_are_kept(mirroring: Generation, policy: Policy) -> None:
+    mirroring.want_upgrade(Kind.UHD, 0, 1000.0)
+    mirroring.claim_upgrade(Kind.UHD, 0, 1000.0, policy, "secret")
+    record = json.loads(mirroring.model_dump_json(exclude_defaults=True))
+    record["newer"] = 1
+    record["renditions"][1]["newer"] = [2]
+    record["renditions"][1]["order"]["newer"] = {"three": 3}
+    read = Generation.model_validate_json(json.dumps(record))
+    read.set_labels({"a": "b"}, 1100.0)
+    written = json.loads(read.model_dump_json(exclude_defaults=True))
+    assert written["newer"] == 1
+    assert written["renditions"][1]["newer"] == [2]
+    assert written["renditions"][1]["order"]["newer"] == {"three": 3}
 
 
 def test_a_generation_survives_being_written_and_read(mirroring: Generation) -> None:

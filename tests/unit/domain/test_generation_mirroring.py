@@ -3,8 +3,9 @@
 import pytest
 
 from app.domain.container import Media
-from app.domain.generation import Generation, Rendition, RenditionState, State
+from app.domain.generation import Generation, State
 from app.domain.policy import DEAD_ROUNDS, Policy
+from app.domain.rendition import Rendition, RenditionState
 from app.domain.urls import Urls
 from app.domain.vendor import Progress, Verdict
 
@@ -121,14 +122,57 @@ def test_attempts_go_on_until_just_before(mirroring: Generation, rendition: Rend
     assert not rendition.ended
 
 
-def test_a_dead_link_is_believed_only_after_several_rounds(
+HOUR = 3600.0
+
+
+def _find_dead(generation: Generation, rendition: Rendition, *times: float) -> None:
+    for now in times:
+        generation.find_dead(rendition, "HTTP 404", now, Policy(), 0.5)
+
+
+def test_a_dead_link_is_believed_only_after_several_rounds_and_an_hour(
+    mirroring: Generation, rendition: Rendition
+) -> None:
+    _find_dead(mirroring, rendition, 1010.0, 1020.0, 1030.0, 1040.0, 1050.0, 1010.0 + HOUR - 1)
+    assert (rendition.dead_rounds, rendition.dead_since) == (6, 1010.0)
+    assert not rendition.ended
+    _find_dead(mirroring, rendition, 1010.0 + HOUR)
+    assert (rendition.state, rendition.error) == (RenditionState.FAILED, "link dead everywhere: HTTP 404")
+
+
+def test_an_hour_alone_proves_no_link_dead(mirroring: Generation, rendition: Rendition) -> None:
+    _find_dead(mirroring, rendition, *(1010.0 + HOUR * number for number in range(DEAD_ROUNDS - 1)))
+    assert not rendition.ended
+    _find_dead(mirroring, rendition, 1010.0 + HOUR * DEAD_ROUNDS)
+    assert rendition.state is RenditionState.FAILED
+
+
+def test_how_long_a_link_must_be_dead_follows_the_longest_pause(mirroring: Generation, rendition: Rendition) -> None:
+    policy = Policy(retry_max=5)
+    for number in range(DEAD_ROUNDS):
+        mirroring.find_dead(rendition, "HTTP 404", 1010.0 + number, policy, 0.5)
+    assert not rendition.ended
+    mirroring.find_dead(rendition, "HTTP 404", 1040.0, policy, 0.5)
+    assert rendition.ended
+
+
+def test_a_dead_link_is_tried_again_like_any_other_failure(
     mirroring: Generation, rendition: Rendition, policy: Policy
 ) -> None:
-    for _ in range(DEAD_ROUNDS - 1):
-        mirroring.find_dead(rendition, "HTTP 404", 1010.0, policy, 0.5)
-    assert not rendition.ended
+    mirroring.claim_mirror(rendition, 1000.0, policy)
     mirroring.find_dead(rendition, "HTTP 404", 1010.0, policy, 0.5)
-    assert (rendition.state, rendition.error) == (RenditionState.FAILED, "link dead everywhere: HTTP 404")
+    assert (rendition.error, rendition.work.at, rendition.work.leased) == ("HTTP 404", 1011.0, False)
+
+
+def test_a_fresh_link_that_may_not_be_fetched_from_is_dropped(
+    mirroring: Generation, rendition: Rendition, policy: Policy
+) -> None:
+    rendition.link, rendition.dead_rounds, rendition.dead_since = "https://elsewhere/x", 2, 900.0
+    mirroring.claim_mirror(rendition, 1000.0, policy)
+    mirroring.drop_link(rendition, "host 'elsewhere' is not allowed", 1010.0, policy, 0.5)
+    assert (rendition.link, rendition.url, rendition.work.at) == ("", "https://x/0.mp4", 1011.0)
+    assert (rendition.dead_rounds, rendition.dead_since) == (0, None)
+    assert rendition.error == "host 'elsewhere' is not allowed"
 
 
 def test_a_stopping_worker_hands_over_at_once_without_an_attempt(
@@ -141,10 +185,11 @@ def test_a_stopping_worker_hands_over_at_once_without_an_attempt(
 
 
 def test_a_lost_file_can_be_tried_for_again(mirroring: Generation, rendition: Rendition, policy: Policy) -> None:
-    rendition.dead_rounds = DEAD_ROUNDS
+    rendition.dead_rounds, rendition.dead_since = DEAD_ROUNDS, 900.0
     mirroring.fail(rendition, "link dead everywhere", 1010.0)
     assert mirroring.retry(2_000_000.0) == 1
-    assert (rendition.state, rendition.error, rendition.dead_rounds) == (RenditionState.WANTED, "", 0)
+    assert (rendition.state, rendition.error) == (RenditionState.WANTED, "")
+    assert (rendition.dead_rounds, rendition.dead_since) == (0, None)
     assert mirroring.state is State.MIRRORING
 
 
@@ -158,7 +203,8 @@ def test_a_file_that_is_tried_for_again_has_a_links_life_anew(
 
 
 def test_only_dead_rounds_in_a_row_count(mirroring: Generation, rendition: Rendition, policy: Policy) -> None:
-    for _ in range(DEAD_ROUNDS * 2):
-        mirroring.find_dead(rendition, "HTTP 404", 1010.0, policy, 0.5)
-        mirroring.retry_later(rendition, "HTTP 500", 1010.0, policy, 0.5)
+    for number in range(DEAD_ROUNDS * 2):
+        mirroring.find_dead(rendition, "HTTP 404", 1010.0 + number * HOUR, policy, 0.5)
+        mirroring.retry_later(rendition, "HTTP 500", 1020.0 + number * HOUR, policy, 0.5)
     assert not rendition.ended
+    assert (rendition.dead_rounds, rendition.dead_since) == (0, None)

@@ -7,9 +7,11 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from app.domain.callbacks import Outcome
 from app.domain.container import Media
-from app.domain.generation import Generation, OrderClaim, Rendition, RenditionState, State
+from app.domain.generation import Generation, State
 from app.domain.policy import Policy
+from app.domain.rendition import OrderClaim, Rendition, RenditionState
 from app.domain.urls import Urls
 from app.domain.vendor import OrderAnswer, OrderProgress, Progress, Verdict
 from app.domain.work import Kind
@@ -30,7 +32,9 @@ class World:
     downloads: list[tuple[Rendition, int]] = field(default_factory=list)
     orders: list[tuple[Rendition, OrderClaim]] = field(default_factory=list)
     manifests: list[tuple[int, int, float | None]] = field(default_factory=list)
-    sent_at: list[float] = field(default_factory=list)
+    #: when each order's request was sent, by the order's token
+    sent_at: dict[str, list[float]] = field(default_factory=dict)
+    tokens: int = 0
     stored: dict[tuple[Kind, int], str] = field(default_factory=dict)
     files: int = 0
 
@@ -51,11 +55,26 @@ class World:
     def call_back(self) -> None:
         self.generation.count_callback("generation succeeded 200", self.now)
 
+    def contradict(self) -> None:
+        """A worker takes a callback in, and may die before it has asked the vendor."""
+        if self.generation.settle.claim(self.now, POLICY.lease, early=True) is not None:
+            self.generation.doubt(Outcome.SUCCEEDED, self.now)
+
+    def have_trouble(self) -> None:
+        self.generation.await_verdict(self.now, POLICY, "HTTP 502")
+
     def deny(self) -> None:
         self.generation.deny_upgrade(Kind.UHD, 0, "nobody asked", self.now)
 
     def ask_again(self) -> None:
         self.generation.retry(self.now)
+
+    def want_again(self) -> None:
+        if self.generation.verdict is Progress.SUCCEEDED:
+            self.generation.want_upgrade(Kind.UHD, 0, self.now)
+
+    def want_listed(self) -> None:
+        self.generation.want_upgrades([Kind.UHD], self.now)
 
     def claim_download(self) -> None:
         for rendition in self.generation.renditions:
@@ -76,6 +95,9 @@ class World:
     def hand_over(self) -> None:
         self._end_download(lambda it: self.generation.hand_over(it, self.now))
 
+    def find_dead(self) -> None:
+        self._end_download(lambda it: self.generation.find_dead(it, "HTTP 404", self.now, POLICY, 0.5))
+
     def lose_file(self) -> None:
         self._end_download(lambda it: self.generation.fail(it, "link dead everywhere", self.now))
 
@@ -86,11 +108,18 @@ class World:
                 outcome(rendition)
 
     def claim_order(self) -> None:
-        claim = self.generation.claim_upgrade(Kind.UHD, 0, self.now, POLICY, "secret")
+        self.tokens += 1
+        claim = self.generation.claim_upgrade(Kind.UHD, 0, self.now, POLICY, f"secret{self.tokens}")
         rendition = self.generation.find(Kind.UHD, 0)
         if claim is not None and rendition is not None:
             self.orders.append((rendition, claim))
-            self.sent_at += [self.now] if claim.may_send else []
+
+    def send_order(self) -> None:
+        """The worker that has believed for longest that it holds the order sends it, if it may."""
+        if self.orders:
+            rendition, claim = self.orders[0]
+            if self.generation.may_send_order(rendition, claim.fence, self.now, POLICY):
+                self.sent_at.setdefault(claim.token, []).append(self.now)
 
     def answer_ordered(self) -> None:
         self._answer(OrderAnswer(OrderProgress.ORDERED, 200, task_id="a1"))
@@ -101,13 +130,22 @@ class World:
     def answer_gone(self) -> None:
         self._answer(OrderAnswer(OrderProgress.UNAVAILABLE, 422, "unavailable"))
 
+    def answer_broken(self) -> None:
+        self._answer(OrderAnswer(OrderProgress.UNCERTAIN, 500))
+
     def answer_ready(self) -> None:
         self._answer(READY)
 
     def expect_order(self) -> None:
+        self._expect("")
+
+    def expect_no_order(self) -> None:
+        self._expect("unavailable")
+
+    def _expect(self, failure: str) -> None:
         rendition = self.generation.find(Kind.UHD, 0)
         if rendition is not None:
-            self.generation.expect_upgrade(rendition, "unavailable", self.now, POLICY)
+            self.generation.expect_upgrade(rendition, failure, self.now, POLICY)
 
     def _answer(self, answer: OrderAnswer) -> None:
         if self.orders:
@@ -134,9 +172,13 @@ class World:
             else:
                 assert place not in self.stored, "stored was undone"
             assert rendition.ended or rendition.work.at is not None, "a rendition fell silent"
-        assert all(later - sooner >= POLICY.poll_interval for sooner, later in pairwise(self.sent_at))
-        if self.generation.state is State.WAITING:
+            order = rendition.order
+            assert order is None or order.asks == len(self.sent_at.get(order.token, ())), "a sending was not noted"
+        for times in self.sent_at.values():
+            assert all(later - sooner >= POLICY.poll_interval for sooner, later in pairwise(times))
+        if self.generation.undecided:
             assert self.generation.settle.at is not None, "the generation fell silent"
+        assert self.generation.state is not State.WAITING or self.generation.undecided
         if self.generation.changes > self.generation.written and self.stored:
             assert self.generation.manifest.at is not None, "a change is written nowhere"
         if self.generation.state is State.COMPLETE:
@@ -147,6 +189,8 @@ class World:
         for _ in range(5):
             self.now += 10_000.0
             self.ask_again()
+            self.generation.await_verdict(self.now, POLICY)
+            self.want_again()
             self.claim_order()
             while self.orders:
                 self.answer_ready()
@@ -168,21 +212,31 @@ EVENTS: tuple[Callable[[World], None], ...] = (
     World.generate,
     World.give_up,
     World.call_back,
+    World.contradict,
+    World.have_trouble,
     World.deny,
     World.ask_again,
+    World.want_again,
+    World.want_listed,
     World.claim_download,
     World.claim_download,
     World.finish_download,
     World.finish_download,
     World.break_download,
     World.hand_over,
+    World.find_dead,
     World.lose_file,
     World.claim_order,
+    World.claim_order,
+    World.send_order,
+    World.send_order,
     World.answer_ordered,
     World.answer_uncertain,
     World.answer_gone,
+    World.answer_broken,
     World.answer_ready,
     World.expect_order,
+    World.expect_no_order,
     World.claim_manifest,
     World.finish_manifest,
 )
@@ -222,7 +276,7 @@ def test_any_course_of_events_without_a_success_stores_nothing(
     world = World()
     _play(world, [(event, pause) for event, pause in course if event is not World.succeed])
     assert world.stored == {}
-    assert world.sent_at == []
+    assert world.sent_at == {}
     assert world.generation.state in (State.WAITING, State.FAILED, State.LOST)
 
 

@@ -2,8 +2,9 @@
 
 import pytest
 
-from app.domain.generation import Generation, OrderClaim, Rendition, RenditionState
+from app.domain.generation import DENIALS, Generation
 from app.domain.policy import Policy
+from app.domain.rendition import OrderClaim, Rendition, RenditionState
 from app.domain.urls import Urls
 from app.domain.vendor import OrderAnswer, OrderProgress, Progress, Verdict
 from app.domain.work import Kind
@@ -31,6 +32,22 @@ def _claim(generation: Generation, now: float, policy: Policy, token: str = "sec
     claim = generation.claim_upgrade(Kind.UHD, 0, now, policy, token)
     assert claim is not None
     return claim
+
+
+def _send(generation: Generation, now: float, policy: Policy) -> OrderClaim:
+    """Claim the 4K and send the ordering request."""
+    claim = _claim(generation, now, policy)
+    upgrade = generation.find(Kind.UHD, 0)
+    assert upgrade is not None
+    assert generation.may_send_order(upgrade, claim.fence, now, policy)
+    return claim
+
+
+def _end(generation: Generation, upgrade: Rendition, policy: Policy) -> None:
+    """Order the 4K and have the vendor refuse it for ever."""
+    _send(generation, 1000.0, policy)
+    generation.hear_order(upgrade, GONE, 1001.0, policy)
+    assert upgrade.state is RenditionState.UNAVAILABLE
 
 
 def test_upgrades_are_wanted_only_after_success(waiting: Generation) -> None:
@@ -71,8 +88,44 @@ def test_the_intention_is_recorded_by_the_claim(mirroring: Generation, upgrade: 
     claim = _claim(mirroring, 1000.0, policy)
     assert upgrade.state is RenditionState.REQUESTED
     assert upgrade.order is not None
-    assert (upgrade.order.intended_at, upgrade.order.asked_at, upgrade.order.asks) == (1000.0, 1000.0, 1)
-    assert (claim.token, claim.alias, claim.may_send) == ("secret", "", True)
+    assert (upgrade.order.intended_at, upgrade.order.token, upgrade.orders) == (1000.0, "secret", 1)
+    assert (upgrade.order.asked_at, upgrade.order.asks) == (0.0, 0)
+    assert claim == OrderClaim(1, "secret", "", sent=False)
+
+
+def test_only_the_sending_counts_as_asking(mirroring: Generation, upgrade: Rendition, policy: Policy) -> None:
+    claim = _claim(mirroring, 1000.0, policy)
+    assert mirroring.may_send_order(upgrade, claim.fence, 1007.0, policy)
+    assert upgrade.order is not None
+    assert (upgrade.order.intended_at, upgrade.order.asked_at, upgrade.order.asks) == (1000.0, 1007.0, 1)
+    assert _claim(mirroring, 1070.0, policy).sent
+
+
+def test_the_sending_prolongs_the_claim(mirroring: Generation, upgrade: Rendition, policy: Policy) -> None:
+    claim = _claim(mirroring, 1000.0, policy)
+    mirroring.may_send_order(upgrade, claim.fence, 1030.0, policy)
+    assert (upgrade.work.at, upgrade.work.holds(claim.fence)) == (1090.0, True)
+
+
+def test_a_worker_that_lost_its_claim_may_not_send(mirroring: Generation, upgrade: Rendition, policy: Policy) -> None:
+    lost, present = _claim(mirroring, 1000.0, policy), _claim(mirroring, 1060.0, policy)
+    assert not mirroring.may_send_order(upgrade, lost.fence, 1061.0, policy)
+    assert upgrade.order is not None
+    assert (upgrade.order.asks, upgrade.work.at) == (0, 1120.0)
+    assert mirroring.may_send_order(upgrade, present.fence, 1061.0, policy)
+
+
+def test_a_worker_that_gave_its_claim_back_may_not_send(
+    mirroring: Generation, upgrade: Rendition, policy: Policy
+) -> None:
+    claim = _send(mirroring, 1000.0, policy)
+    mirroring.hear_order(upgrade, ORDERED, 1001.0, policy)
+    assert not mirroring.may_send_order(upgrade, claim.fence, 1040.0, policy)
+    assert upgrade.work.at == 1601.0
+
+
+def test_what_was_never_claimed_is_never_sent(mirroring: Generation, upgrade: Rendition, policy: Policy) -> None:
+    assert not mirroring.may_send_order(upgrade, 0, 1000.0, policy)
 
 
 def test_a_second_worker_finds_the_order_taken(mirroring: Generation, upgrade: Rendition, policy: Policy) -> None:
@@ -90,8 +143,16 @@ def test_a_later_claim_asks_about_the_same_order(mirroring: Generation, upgrade:
 
 def test_the_vendor_is_never_asked_twice_within_the_poll_interval(mirroring: Generation, upgrade: Rendition) -> None:
     policy = Policy(lease=5, poll_interval=30)
-    sent = [now for now in range(1000, 1200, 5) if _claim(mirroring, now, policy).may_send]
+    sent = []
+    for now in range(1000, 1200, 5):
+        claim = _claim(mirroring, now, policy)
+        if mirroring.may_send_order(upgrade, claim.fence, now, policy):
+            sent.append(now)
+            mirroring.hear_order(upgrade, UNCERTAIN, now, policy)
+            upgrade.work.put_back(now)
     assert sent == [1000, 1030, 1060, 1090, 1120, 1150, 1180]
+    assert upgrade.order is not None
+    assert upgrade.order.asks == 7
 
 
 def test_what_is_not_wanted_is_not_ordered(mirroring: Generation, policy: Policy) -> None:
@@ -107,9 +168,38 @@ def test_a_result_is_never_ordered(mirroring: Generation, policy: Policy) -> Non
 def test_an_order_that_was_taken_is_asked_about_after_its_usual_time(
     mirroring: Generation, upgrade: Rendition, policy: Policy
 ) -> None:
-    _claim(mirroring, 1000.0, policy)
+    _send(mirroring, 1000.0, policy)
     mirroring.hear_order(upgrade, ORDERED, 1001.0, policy)
     assert (upgrade.work.at, upgrade.work.leased, upgrade.error) == (1601.0, False, "")
+
+
+def test_an_order_that_is_still_under_way_is_asked_about_at_poll_intervals(
+    mirroring: Generation, upgrade: Rendition, policy: Policy
+) -> None:
+    _send(mirroring, 1000.0, policy)
+    mirroring.hear_order(upgrade, ORDERED, 1001.0, policy)
+    _send(mirroring, 1601.0, policy)
+    mirroring.hear_order(upgrade, ORDERED, 1602.0, policy)
+    assert upgrade.work.at == pytest.approx(1662.2)
+
+
+def test_news_that_come_while_a_worker_asks_shorten_the_first_pause(
+    mirroring: Generation, upgrade: Rendition, policy: Policy
+) -> None:
+    _send(mirroring, 1000.0, policy)
+    mirroring.expect_upgrade(upgrade, "", 1000.5, policy)
+    mirroring.hear_order(upgrade, ORDERED, 1001.0, policy)
+    assert upgrade.work.at == 1031.0
+    assert upgrade.order is not None
+    assert not upgrade.order.news
+
+
+def test_the_first_pause_is_long_only_if_the_order_was_sent(
+    mirroring: Generation, upgrade: Rendition, policy: Policy
+) -> None:
+    _claim(mirroring, 1000.0, policy)
+    mirroring.hear_order(upgrade, ORDERED, 1001.0, policy)
+    assert upgrade.work.at == 1031.0
 
 
 @pytest.mark.parametrize("answer", [NOT_YET, UNCERTAIN])
@@ -179,15 +269,120 @@ def test_code_500_alone_is_asked_about_again(mirroring: Generation, upgrade: Ren
     assert not upgrade.ended
 
 
-def test_code_500_after_a_callback_that_reported_failure_ends_it(
+@pytest.mark.parametrize("code", [500, 501])
+def test_code_500_again_and_again_after_a_callback_that_reported_failure_ends_it(
+    mirroring: Generation, upgrade: Rendition, policy: Policy, code: int
+) -> None:
+    _send(mirroring, 1000.0, policy)
+    mirroring.hear_order(upgrade, ORDERED, 1001.0, policy)
+    mirroring.expect_upgrade(upgrade, "it broke", 1200.0, policy)
+    for number in range(DENIALS):
+        assert not upgrade.ended
+        _send(mirroring, 1200.0 + 40 * number, policy)
+        mirroring.hear_order(upgrade, OrderAnswer(OrderProgress.UNCERTAIN, code), 1201.0 + 40 * number, policy)
+    assert DENIALS == 3
+    assert (upgrade.state, upgrade.error) == (RenditionState.UNAVAILABLE, f"the vendor answered code {code}")
+
+
+@pytest.mark.parametrize("other", [ORDERED, NOT_YET, UNCERTAIN])
+def test_only_denials_in_a_row_count(
+    mirroring: Generation, upgrade: Rendition, policy: Policy, other: OrderAnswer
+) -> None:
+    _send(mirroring, 1000.0, policy)
+    mirroring.expect_upgrade(upgrade, "it broke", 1010.0, policy)
+    for answer in [BROKEN, BROKEN, other] * 5:
+        mirroring.hear_order(upgrade, answer, 1020.0, policy)
+    assert not upgrade.ended
+
+
+def test_code_500_without_a_reported_failure_ends_nothing_however_often(
     mirroring: Generation, upgrade: Rendition, policy: Policy
 ) -> None:
-    _claim(mirroring, 1000.0, policy)
-    mirroring.hear_order(upgrade, ORDERED, 1001.0, policy)
-    mirroring.expect_upgrade(upgrade, "The 4K version of this video is unavailable.", 1200.0, policy)
-    _claim(mirroring, 1200.0, policy)
-    mirroring.hear_order(upgrade, BROKEN, 1201.0, policy)
-    assert (upgrade.state, upgrade.error) == (RenditionState.UNAVAILABLE, "the vendor answered code 500")
+    _send(mirroring, 1000.0, policy)
+    mirroring.expect_upgrade(upgrade, "", 1010.0, policy)
+    for _ in range(DENIALS * 3):
+        mirroring.hear_order(upgrade, BROKEN, 1020.0, policy)
+    assert not upgrade.ended
+
+
+def test_a_success_takes_a_reported_failure_back(mirroring: Generation, upgrade: Rendition, policy: Policy) -> None:
+    _send(mirroring, 1000.0, policy)
+    mirroring.expect_upgrade(upgrade, "it broke", 1010.0, policy)
+    mirroring.hear_order(upgrade, BROKEN, 1020.0, policy)
+    mirroring.expect_upgrade(upgrade, "", 1030.0, policy)
+    for _ in range(DENIALS):
+        mirroring.hear_order(upgrade, BROKEN, 1040.0, policy)
+    assert not upgrade.ended
+
+
+def test_what_a_callback_reported_is_noted(mirroring: Generation, upgrade: Rendition, policy: Policy) -> None:
+    _send(mirroring, 1000.0, policy)
+    mirroring.expect_upgrade(upgrade, "it broke", 1010.0, policy)
+    assert upgrade.order is not None
+    assert (upgrade.order.reported, upgrade.order.news) == ("it broke", True)
+    mirroring.expect_upgrade(upgrade, "", 1020.0, policy)
+    assert (upgrade.order.reported, upgrade.order.news) == ("", True)
+
+
+def test_a_success_after_the_end_has_the_upgrade_asked_about_once_more(
+    mirroring: Generation, upgrade: Rendition, policy: Policy
+) -> None:
+    _end(mirroring, upgrade, policy)
+    mirroring.expect_upgrade(upgrade, "", 2000.0, policy)
+    assert upgrade.order is not None
+    assert (upgrade.state, upgrade.error, upgrade.work.at) == (RenditionState.REQUESTED, "", 2000.0)
+    assert (upgrade.order.token, upgrade.orders, upgrade.order.intended_at) == ("secret", 1, 2000.0)
+    assert _claim(mirroring, 2000.0, policy, "other") == OrderClaim(2, "secret", "", sent=True)
+    mirroring.hear_order(upgrade, READY, 2001.0, policy)
+    assert upgrade.url == "https://x/4k.mp4"
+
+
+def test_a_success_right_after_the_end_waits_for_the_poll_interval(
+    mirroring: Generation, upgrade: Rendition, policy: Policy
+) -> None:
+    _end(mirroring, upgrade, policy)
+    mirroring.expect_upgrade(upgrade, "", 1002.0, policy)
+    assert upgrade.work.at == 1030.0
+
+
+def test_former_denials_do_not_count_after_a_success(mirroring: Generation, upgrade: Rendition, policy: Policy) -> None:
+    _send(mirroring, 1000.0, policy)
+    mirroring.expect_upgrade(upgrade, "it broke", 1010.0, policy)
+    for _ in range(DENIALS):
+        mirroring.hear_order(upgrade, BROKEN, 1020.0, policy)
+    assert upgrade.ended
+    mirroring.expect_upgrade(upgrade, "", 2000.0, policy)
+    mirroring.expect_upgrade(upgrade, "it broke", 2001.0, policy)
+    for _ in range(DENIALS - 1):
+        mirroring.hear_order(upgrade, BROKEN, 2002.0, policy)
+    assert not upgrade.ended
+
+
+def test_a_failure_reported_after_the_end_changes_nothing(
+    mirroring: Generation, upgrade: Rendition, policy: Policy
+) -> None:
+    _end(mirroring, upgrade, policy)
+    before = mirroring.model_copy(deep=True)
+    mirroring.expect_upgrade(upgrade, "it broke", 2000.0, policy)
+    assert mirroring == before
+
+
+def test_a_success_revives_nothing_that_was_never_ordered(mirroring: Generation, policy: Policy) -> None:
+    mirroring.deny_upgrade(Kind.UHD, 0, "nobody asked", 1100.0)
+    before = mirroring.model_copy(deep=True)
+    mirroring.expect_upgrade(mirroring.renditions[1], "", 1200.0, policy)
+    assert mirroring == before
+
+
+@pytest.mark.parametrize("state", [RenditionState.STORED, RenditionState.FAILED])
+def test_a_success_revives_no_download(
+    mirroring: Generation, upgrade: Rendition, policy: Policy, state: RenditionState
+) -> None:
+    _send(mirroring, 1000.0, policy)
+    upgrade.end(state, "")
+    before = mirroring.model_copy(deep=True)
+    mirroring.expect_upgrade(upgrade, "", 1200.0, policy)
+    assert mirroring == before
 
 
 def test_a_reported_failure_alone_ends_nothing(mirroring: Generation, upgrade: Rendition, policy: Policy) -> None:
@@ -198,7 +393,7 @@ def test_a_reported_failure_alone_ends_nothing(mirroring: Generation, upgrade: R
 
 
 def test_a_callback_brings_the_question_forward(mirroring: Generation, upgrade: Rendition, policy: Policy) -> None:
-    _claim(mirroring, 1000.0, policy)
+    _send(mirroring, 1000.0, policy)
     mirroring.hear_order(upgrade, ORDERED, 1001.0, policy)
     mirroring.expect_upgrade(upgrade, "", 1200.0, policy)
     assert upgrade.work.at == 1200.0
@@ -207,7 +402,7 @@ def test_a_callback_brings_the_question_forward(mirroring: Generation, upgrade: 
 def test_a_callback_never_brings_the_question_within_the_poll_interval(
     mirroring: Generation, upgrade: Rendition, policy: Policy
 ) -> None:
-    _claim(mirroring, 1000.0, policy)
+    _send(mirroring, 1000.0, policy)
     mirroring.hear_order(upgrade, ORDERED, 1001.0, policy)
     mirroring.expect_upgrade(upgrade, "", 1002.0, policy)
     assert upgrade.work.at == 1030.0
@@ -216,14 +411,14 @@ def test_a_callback_never_brings_the_question_within_the_poll_interval(
 def test_an_upgrade_with_an_id_of_its_own_may_be_asked_about_at_once(
     mirroring: Generation, upgrade: Rendition, policy: Policy
 ) -> None:
-    _claim(mirroring, 1000.0, policy)
+    _send(mirroring, 1000.0, policy)
     mirroring.hear_order(upgrade, OrderAnswer(OrderProgress.ORDERED, 200, task_id="alias1"), 1001.0, policy)
     mirroring.expect_upgrade(upgrade, "", 1002.0, policy)
     assert upgrade.work.at == 1002.0
 
 
 def test_a_callback_never_puts_the_question_off(mirroring: Generation, upgrade: Rendition, policy: Policy) -> None:
-    _claim(mirroring, 1000.0, policy)
+    _send(mirroring, 1000.0, policy)
     mirroring.hear_order(upgrade, ORDERED, 1001.0, policy)
     for now in (1002.0, 1003.0, 1029.0):
         mirroring.expect_upgrade(upgrade, "", now, policy)
@@ -261,15 +456,71 @@ def test_an_upgrade_is_given_up_with_the_vendors_last_words(
     )
 
 
-def test_an_unavailable_upgrade_can_be_tried_for_again(
+@pytest.mark.parametrize("code", [0, 429])
+def test_an_upgrade_is_given_up_only_by_a_real_answer(
+    mirroring: Generation, upgrade: Rendition, policy: Policy, code: int
+) -> None:
+    _send(mirroring, 1000.0, policy)
+    late = 1000.0 + 5 * 86400
+    mirroring.hear_order(upgrade, OrderAnswer(OrderProgress.UNCERTAIN, code, "timed out"), late, policy)
+    assert upgrade.ended is bool(code)
+    assert upgrade.work.at == (None if code else late + 300)
+
+
+def test_what_was_given_up_says_what_was_reported_last(
     mirroring: Generation, upgrade: Rendition, policy: Policy
 ) -> None:
-    _claim(mirroring, 1000.0, policy)
-    mirroring.hear_order(upgrade, GONE, 1001.0, policy)
-    assert mirroring.retry(90_000.0) == 1
-    assert (upgrade.state, upgrade.error) == (RenditionState.WANTED, "")
-    mirroring.hear_order(upgrade, UNCERTAIN, 90_001.0, policy)
-    assert not upgrade.ended
+    _send(mirroring, 1000.0, policy)
+    mirroring.expect_upgrade(upgrade, "it broke", 1010.0, policy)
+    mirroring.hear_order(upgrade, OrderAnswer(OrderProgress.ORDERED, 200), 1000.0 + 86400, policy)
+    assert upgrade.error == "nothing within 86400 s; last: it broke"
+
+
+def test_trying_again_what_failed_leaves_an_unavailable_upgrade_alone(
+    mirroring: Generation, upgrade: Rendition, policy: Policy
+) -> None:
+    _end(mirroring, upgrade, policy)
+    before = upgrade.model_copy(deep=True)
+    assert mirroring.retry(90_000.0) == 0
+    mirroring.fail(mirroring.renditions[0], "link dead everywhere", 90_000.0)
+    assert mirroring.retry(90_001.0) == 1
+    assert upgrade == before
+
+
+def test_trying_again_what_failed_fetches_a_lost_upgrade(
+    mirroring: Generation, upgrade: Rendition, policy: Policy
+) -> None:
+    _send(mirroring, 1000.0, policy)
+    mirroring.hear_order(upgrade, READY, 1001.0, policy)
+    mirroring.fail(upgrade, "link dead everywhere", 1100.0)
+    assert mirroring.retry(1200.0) == 1
+    assert (upgrade.url, upgrade.work.at, upgrade.orders) == ("https://x/4k.mp4", 1200.0, 1)
+
+
+def test_an_unavailable_upgrade_that_is_wanted_again_is_a_new_order(
+    mirroring: Generation, upgrade: Rendition, policy: Policy
+) -> None:
+    _end(mirroring, upgrade, policy)
+    assert not mirroring.asked_for(Kind.UHD, 0)
+    mirroring.want_upgrade(Kind.UHD, 0, 90_000.0)
+    assert (upgrade.state, upgrade.error, upgrade.order, upgrade.orders) == (RenditionState.WANTED, "", None, 1)
+    assert mirroring.asked_for(Kind.UHD, 0)
+    assert _claim(mirroring, 90_000.0, policy, "other") == OrderClaim(2, "other", "", sent=False)
+    assert upgrade.orders == 2
+    assert upgrade.order is not None
+    assert upgrade.order.intended_at == 90_000.0
+
+
+@pytest.mark.parametrize("answer", [ORDERED, READY])
+def test_an_upgrade_under_way_that_is_wanted_again_stays_as_it_is(
+    mirroring: Generation, upgrade: Rendition, policy: Policy, answer: OrderAnswer
+) -> None:
+    _send(mirroring, 1000.0, policy)
+    mirroring.hear_order(upgrade, answer, 1001.0, policy)
+    before = mirroring.model_copy(deep=True)
+    assert mirroring.asked_for(Kind.UHD, 0)
+    mirroring.want_upgrade(Kind.UHD, 0, 1100.0)
+    assert mirroring == before
 
 
 def test_a_4k_that_nobody_asked_for_is_denied(mirroring: Generation, policy: Policy) -> None:
@@ -285,7 +536,13 @@ def test_a_4k_that_was_denied_can_be_asked_for(mirroring: Generation, policy: Po
     mirroring.deny_upgrade(Kind.UHD, 0, "nobody asked", 1100.0)
     mirroring.want_upgrade(Kind.UHD, 0, 1200.0)
     assert mirroring.asked_for(Kind.UHD, 0)
-    assert _claim(mirroring, 1200.0, policy).may_send
+    assert not _send(mirroring, 1200.0, policy).sent
+
+
+def test_a_4k_that_was_denied_is_wanted_with_the_others(mirroring: Generation, policy: Policy) -> None:
+    mirroring.deny_upgrade(Kind.UHD, 0, "nobody asked", 1100.0)
+    mirroring.want_upgrades([Kind.UHD], 1200.0)
+    assert (mirroring.renditions[1].state, mirroring.renditions[1].work.at) == (RenditionState.WANTED, 1200.0)
 
 
 def test_trying_again_what_failed_buys_no_4k_that_nobody_asked_for(mirroring: Generation, policy: Policy) -> None:
@@ -299,14 +556,27 @@ def test_an_upgrade_that_is_wanted_is_not_denied(mirroring: Generation, upgrade:
     assert not upgrade.ended
 
 
-def test_asking_for_an_ended_upgrade_again_does_not_order_it_again(
+def test_an_upgrade_that_was_refused_is_not_wanted_again_by_the_list_of_upgrades(
     mirroring: Generation, upgrade: Rendition, policy: Policy
 ) -> None:
-    _claim(mirroring, 1000.0, policy)
-    mirroring.hear_order(upgrade, GONE, 1001.0, policy)
-    mirroring.want_upgrade(Kind.UHD, 0, 1200.0)
-    assert upgrade.state is RenditionState.UNAVAILABLE
-    assert mirroring.asked_for(Kind.UHD, 0)
+    _end(mirroring, upgrade, policy)
+    before = upgrade.model_copy(deep=True)
+    mirroring.want_upgrades([Kind.UHD], 1200.0)
+    verdict = Verdict(Progress.SUCCEEDED, 200, "", Urls(result=("https://x/0.mp4",)))
+    mirroring.hear(verdict, "poll", 1300.0)
+    assert upgrade == before
+    assert mirroring.upgrades == [Kind.UHD]
+
+
+def test_a_video_of_the_fallback_model_has_no_upgrades_however_often_they_are_wanted(mirroring: Generation) -> None:
+    mirroring.fallback = True
+    for _ in range(2):
+        mirroring.want_upgrade(Kind.UHD, 0, 1200.0)
+        mirroring.want_upgrades([Kind.UHD], 1200.0)
+    upgrade = mirroring.find(Kind.UHD, 0)
+    assert upgrade is not None
+    assert (upgrade.state, upgrade.order, upgrade.orders) == (RenditionState.UNAVAILABLE, None, 0)
+    assert upgrade.error == "made by the fallback model: cannot be upgraded"
 
 
 def test_an_order_that_may_not_be_sent_yet_is_put_off_by_name(mirroring: Generation, upgrade: Rendition) -> None:

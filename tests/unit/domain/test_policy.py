@@ -57,5 +57,10 @@ def test_a_retry_may_come_at_once() -> None:
     assert POLICY.retry_pause(20, 0.0) == 0.0
 
 
+@pytest.mark.parametrize(("retry_max", "after"), [(600, 3600), (5, 30)])
+def test_a_link_must_be_dead_for_six_of_the_longest_pauses(retry_max: float, after: float) -> None:
+    assert Policy(retry_max=retry_max).dead_after == after
+
+
 def test_the_defaults_spend_no_money() -> None:
     assert POLICY.upgrades == ()

@@ -5,8 +5,9 @@ import json
 import pytest
 
 from app.domain.container import Media
-from app.domain.generation import Generation, RenditionState
+from app.domain.generation import Generation
 from app.domain.policy import Policy
+from app.domain.rendition import RenditionState
 from app.domain.urls import Urls
 from app.domain.vendor import OrderAnswer, OrderProgress, Progress, Verdict
 from app.domain.view import describe, show_time
@@ -34,7 +35,9 @@ def busy(policy: Policy) -> Generation:
     generation.retry_later(second, "cut short", START + 6, policy, 0.5)
     second.link = "https://x/fresh?sig=secret"
     generation.want_upgrades([Kind.UHD], START + 6)
-    generation.claim_upgrade(Kind.UHD, 0, START + 6, policy, "secret-token")
+    claim = generation.claim_upgrade(Kind.UHD, 0, START + 6, policy, "secret-token")
+    assert claim is not None
+    assert generation.may_send_order(generation.renditions[2], claim.fence, START + 6, policy)
     answer = OrderAnswer(OrderProgress.ORDERED, 200, task_id="secret-alias")
     generation.hear_order(generation.renditions[2], answer, START + 7, policy)
     return generation
@@ -107,6 +110,20 @@ def test_a_lost_files_reason_is_the_generations(mirroring: Generation) -> None:
     mirroring.fail(mirroring.renditions[0], "link dead everywhere: HTTP 404", 1100.0)
     described = describe(mirroring)
     assert (described["state"], described["error"]) == ("lost", "link dead everywhere: HTTP 404")
+
+
+def test_why_the_vendor_cannot_be_asked_is_shown(waiting: Generation, policy: Policy) -> None:
+    waiting.await_verdict(1300.0, policy, "HTTP 502, not JSON")
+    described = describe(waiting)
+    assert (described["state"], described["error"]) == ("waiting", "the vendor cannot be asked: HTTP 502, not JSON")
+
+
+def test_a_generation_that_is_asked_about_anew_shows_nothing_of_its_former_failure(waiting: Generation) -> None:
+    waiting.hear(Verdict(Progress.FAILED, 500, "broken"), "poll", 1100.0)
+    waiting.retry(1200.0)
+    described = describe(waiting)
+    assert (described["state"], described["code"], described["msg"]) == ("waiting", None, "")
+    assert (described["verdictAt"], described["verdictFrom"]) == (None, None)
 
 
 def test_a_lost_generation_says_why(waiting: Generation, policy: Policy) -> None:

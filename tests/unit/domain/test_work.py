@@ -4,7 +4,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.work import LANES, SWEEP_QUEUE, Item, Kind, Lane, Step, Work, is_task_id, task_name
+from app.domain.work import (
+    CHECK_TASK,
+    LANES,
+    SWEEP_QUEUE,
+    SWEEP_TASK,
+    Item,
+    Kind,
+    Lane,
+    Step,
+    Work,
+    is_task_id,
+    task_name,
+)
 
 items = st.builds(
     lambda step, task_id, rendition: Item(step, task_id, *rendition),
@@ -45,7 +57,17 @@ def test_every_step_has_a_lane_and_a_task_name_of_its_own() -> None:
 
 def test_downloads_have_a_queue_of_their_own() -> None:
     assert {step for step, lane in LANES.items() if lane is Lane.MIRROR} == {Step.MIRROR}
-    assert len({Lane.QUICK.queue, Lane.MIRROR.queue, SWEEP_QUEUE}) == 3
+    assert len({*(lane.queue for lane in Lane), SWEEP_QUEUE}) == 4
+
+
+def test_manifests_have_a_queue_of_their_own() -> None:
+    assert {step for step, lane in LANES.items() if lane is Lane.MANIFEST} == {Step.MANIFEST}
+    assert Lane.MANIFEST.queue == "reelkeep.manifest"
+
+
+def test_the_periodic_jobs_are_tasks_of_their_own() -> None:
+    assert (SWEEP_TASK, CHECK_TASK) == ("reelkeep.sweep", "reelkeep.check_bucket")
+    assert not {SWEEP_TASK, CHECK_TASK} & {task_name(step) for step in Step}
 
 
 @pytest.mark.parametrize("value", ["0819326cc7fddfd620baf6e1f0db7e2b", "veo_task_abcdef123456", "a-B_9"])

@@ -1,0 +1,181 @@
+"""The outside in memory: a ledger, a vendor, a fetcher and a bucket that do what a test has told them and keep what was asked."""
+
+import io
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from app.domain.container import Media
+from app.domain.errors import LedgerUnavailable, StoreUnavailable
+from app.domain.generation import Generation, State
+from app.domain.ledger import Draft, Entry, Health, Page, Pending, Recorded, Route, Tick, Trust
+from app.domain.ports import Download
+from app.domain.vendor import OrderAnswer, Verdict
+from app.domain.work import Item, Kind
+
+T = TypeVar("T")
+
+
+class Died(BaseException):
+    """The process was killed here."""
+
+
+@dataclass
+class MemoryLedger:
+    """One generation. A transition is run twice, each time on a fresh draft, as it is when others write in between."""
+
+    now: float = 1000.0
+    generation: Generation | None = None
+    pending: list[Pending] = field(default_factory=list)
+    kept: list[Entry] = field(default_factory=list)
+    aliases: dict[str, tuple[Kind, int]] = field(default_factory=dict)
+    tokens: dict[str, tuple[Kind, int]] = field(default_factory=dict)
+    #: numbers of those calls of `change`, from 1, at which the ledger is away
+    outages: set[int] = field(default_factory=set)
+    changes: int = 0
+    #: what `reserve` and `take_slot` answer, and what they were asked
+    over_budget: float | None = None
+    no_slot: float | None = None
+    reserved: list[tuple[str, float, float]] = field(default_factory=list)
+    slots: list[tuple[str, int, float]] = field(default_factory=list)
+    recorded: list[tuple[str | None, str | None, Entry]] = field(default_factory=list)
+    turns: dict[str, bool] = field(default_factory=dict)
+    facts: dict[str, str] = field(default_factory=dict)
+
+    def call_back(
+        self,
+        raw: str,
+        route: Route = Route.GENERATION,
+        trust: Trust = Trust.SIGNED,
+        upgrade: tuple[Kind, int] | None = None,
+    ) -> None:
+        """Have a recorded callback wait."""
+        entry = Entry(at=self.now, route=route, trust=trust, raw=raw)
+        self.pending.append(Pending(entry, *(upgrade or ())))
+
+    def record(self, task_id: str | None, token: str | None, entry: Entry) -> Recorded:
+        if token is not None and token not in self.tokens:
+            return Recorded.UNKNOWN_TOKEN
+        self.recorded.append((task_id, token, entry))
+        return Recorded.RECORDED
+
+    def change(self, task_id: str, transition: Callable[[Draft], T], focus: Item | None = None) -> T:
+        self.changes += 1
+        if self.changes in self.outages:
+            raise LedgerUnavailable("Redis is down")
+        transition(self.read(task_id))
+        draft = self.read(task_id)
+        outcome = transition(draft)
+        if draft.generation is not None:
+            text = draft.generation.model_dump_json(exclude_defaults=True)
+            self.generation = Generation.model_validate_json(text)
+        self.pending = self.pending[draft.settled :]
+        self.kept += draft.history
+        self.aliases |= draft.aliases
+        self.tokens |= draft.tokens
+        return outcome
+
+    def read(self, task_id: str) -> Draft:
+        copy = self.generation.model_copy(deep=True) if self.generation else None
+        return Draft(self.now, copy, list(self.pending))
+
+    def history(self, task_id: str) -> list[Entry]:
+        return self.kept
+
+    def page(self, state: State | None, limit: int, cursor: str | None) -> Page:
+        return Page([self.generation] if self.generation else [], None)
+
+    def note_fault(self, item: Item, reason: str) -> None:
+        self.facts[str(item)] = reason
+
+    def tick(self) -> Tick:
+        return Tick(due=2, rescued=1)
+
+    def take_turn(self, name: str, every: float) -> bool:
+        return self.turns.get(name, True)
+
+    def reserve(self, name: str, credits: float, budget: float) -> float | None:
+        self.reserved.append((name, credits, budget))
+        return self.over_budget
+
+    def take_slot(self, name: str, slots: int, window: float) -> float | None:
+        self.slots.append((name, slots, window))
+        return self.no_slot
+
+    def note_health(self, facts: dict[str, str]) -> None:
+        self.facts |= facts
+
+    def health(self) -> Health:
+        return Health(self.now, None, None, "", 0.0, 0.0, {})
+
+
+@dataclass
+class ScriptedVendor:
+    """Gives the answers it was told in turn, the last of each kind again and again; what is an exception is raised."""
+
+    details: dict[str, list[Verdict | BaseException]] = field(default_factory=dict)
+    orders: list[OrderAnswer | BaseException] = field(default_factory=list)
+    links: list[str | BaseException | None] = field(default_factory=list)
+    #: `details <id>`, `4k <id> <index> <callback URL>`, `renew <url>`
+    asked: list[str] = field(default_factory=list)
+
+    def ask_details(self, task_id: str) -> Verdict:
+        self.asked.append(f"details {task_id}")
+        return _next(self.details[task_id])
+
+    def ask_upgrade(self, kind: Kind, task_id: str, index: int, callback_url: str | None) -> OrderAnswer:
+        self.asked.append(f"{kind} {task_id} {index} {callback_url}")
+        return _next(self.orders)
+
+    def renew_link(self, url: str) -> str | None:
+        self.asked.append(f"renew {url}")
+        return _next(self.links)
+
+
+def _next(answers: "list[T | BaseException]") -> T:
+    answer = answers[0] if len(answers) == 1 else answers.pop(0)
+    if isinstance(answer, BaseException):
+        raise answer
+    return answer
+
+
+@dataclass
+class ScriptedFetcher:
+    """Gives a small video, or fails as it was told."""
+
+    failure: BaseException | None = None
+    fetched: list[tuple[str, bool]] = field(default_factory=list)
+    media: Media = field(default_factory=lambda: Media("video/mp4", "mp4", 1280, 720, 8.0))
+
+    @contextmanager
+    def fetch(self, url: str, *, picture: bool = False) -> Iterator[Download]:
+        self.fetched.append((url, picture))
+        if self.failure is not None:
+            raise self.failure
+        yield Download(io.BytesIO(b"video"), 5, "ab" * 32, "cd" * 16, self.media, "x")
+
+
+@dataclass
+class MemoryBucket:
+    """Keeps what is put, or refuses."""
+
+    failure: BaseException | None = None
+    files: dict[str, dict[str, str]] = field(default_factory=dict)
+    texts: dict[str, str] = field(default_factory=dict)
+    before_put: Callable[[], None] = lambda: None
+
+    def put_file(self, key: str, download: Download, metadata: dict[str, str]) -> None:
+        self.before_put()
+        if self.failure is not None:
+            raise self.failure
+        self.files[key] = metadata
+
+    def put_json(self, key: str, text: str) -> None:
+        if self.failure is not None:
+            raise self.failure
+        self.texts[key] = text
+
+    def check(self) -> None:
+        if isinstance(self.failure, StoreUnavailable):
+            raise self.failure
