@@ -4,7 +4,7 @@ VENV := .venv
 READY := $(VENV)/.ready-$(shell cat requirements/dev.lock pyproject.toml | cksum | cut -d' ' -f1)
 HOLD ?=
 
-.PHONY: demo test check bench lock clean
+.PHONY: demo test check chaos lock clean
 
 demo: $(READY)
 	@$(VENV)/bin/reelkeep demo $(if $(HOLD),--hold)
@@ -18,6 +18,12 @@ check: $(READY)
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/lint-imports --no-logo
 	@$(VENV)/bin/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
+
+# A longer course of trouble than the one in the tests: make chaos GENERATIONS=1000 SEED=3
+GENERATIONS ?= 300
+SEED ?= 1
+chaos: $(READY)
+	@$(VENV)/bin/python -m tests.chaos.course --generations $(GENERATIONS) --seed $(SEED)
 
 # The lock files hold hashes and name no index.
 lock: $(READY)

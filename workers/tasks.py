@@ -20,7 +20,7 @@ def step_task(step: Step) -> Callable[[Doorway], object]:
     """Make a doorway the Celery task of a step. An error that the step did not expect is noted where the health check sees it."""
 
     def make(doorway: Doorway) -> object:
-        @app.task(name=task_name(step))
+        @app.task(name=task_name(step), throws=(LedgerUnavailable,))  # expected now and then: one line in the log, no traceback
         @wraps(doorway)
         def run(*, item: str) -> None:
             use, parsed = parts(), Item.parse(item)
@@ -62,14 +62,14 @@ def write_generation_manifest(item: Item, use: Parts) -> None:
     write_manifest(item, use.ledger, use.bucket, use.settings.policy, use.settings.s3_prefix)
 
 
-@app.task(name=SWEEP_TASK)
+@app.task(name=SWEEP_TASK, throws=(LedgerUnavailable,))
 def sweep_ledger() -> None:
     """Enqueue what is due and what was lost."""
     use = parts()
     sweep(use.ledger, use.settings.sweep_every)
 
 
-@app.task(name=CHECK_TASK)
+@app.task(name=CHECK_TASK, throws=(LedgerUnavailable,))
 def check_the_bucket() -> None:
     """See whether the bucket can be reached."""
     use = parts()

@@ -1,0 +1,331 @@
+"""Mirroring: what each outcome of an attempt does to the rendition, and where a dead link is renewed."""
+
+import pytest
+
+from app.domain.container import Media
+from app.domain.errors import (
+    FetchFailed,
+    FetchForbidden,
+    Interrupted,
+    LedgerUnavailable,
+    LinkDead,
+    StoreUnavailable,
+    VendorUnreachable,
+)
+from app.domain.generation import Generation, State
+from app.domain.policy import DEAD_ROUNDS, Policy
+from app.domain.rendition import Order, Rendition, RenditionState
+from app.domain.urls import NO_URLS, Urls
+from app.domain.vendor import Progress, Verdict
+from app.domain.work import Item, Kind, Step
+from app.pipeline import lease
+from app.pipeline import mirror as module
+from app.pipeline.mirror import Renewal, mirror, object_key, renew_link
+from tests.unit.pipeline.fakes import Died, MemoryBucket, MemoryLedger, ScriptedFetcher, ScriptedVendor
+
+MIRROR = Item(Step.MIRROR, "t1", Kind.RESULT, 0)
+URL, OTHER, FRESH = "https://x/0.mp4", "https://y/0.mp4", "https://r2/0.mp4?sig=s3cret"
+DEAD = LinkDead("https://x/0.mp4: HTTP 404")
+SAME = Verdict(Progress.SUCCEEDED, 200, "", Urls(result=(URL,)))
+MOVED = Verdict(Progress.SUCCEEDED, 200, "", Urls(result=(OTHER,)))
+NOTHING = Verdict(Progress.UNKNOWN, 422)
+
+
+@pytest.fixture(autouse=True)
+def _half_a_chance(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module.random, "random", lambda: 0.5)
+
+
+def _known(ledger: MemoryLedger) -> Generation:
+    assert ledger.generation is not None
+    return ledger.generation
+
+
+def _first(ledger: MemoryLedger) -> Rendition:
+    return _known(ledger).renditions[0]
+
+
+class Attempt:
+    """Everything that an attempt needs, on the generation `t1` that has succeeded with one result."""
+
+    def __init__(self, ledger: MemoryLedger, policy: Policy) -> None:
+        self.ledger, self.policy = ledger, policy
+        self.fetcher, self.bucket, self.vendor = ScriptedFetcher(), MemoryBucket(), ScriptedVendor()
+
+    def run(self, item: Item = MIRROR, *, keyed: bool = True) -> Rendition:
+        vendor = self.vendor if keyed else None
+        mirror(item, self.ledger, self.fetcher, self.bucket, vendor, self.policy, "veo/")
+        return _first(self.ledger)
+
+
+@pytest.fixture
+def attempt(succeeded: MemoryLedger, policy: Policy) -> Attempt:
+    return Attempt(succeeded, policy)
+
+
+# --- outcomes ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_file_that_is_fetched_and_confirmed_is_stored(attempt: Attempt) -> None:
+    rendition = attempt.run()
+    assert (rendition.state, rendition.key, rendition.bytes) == (RenditionState.STORED, "veo/t1/result-0.mp4", 5)
+    assert (rendition.sha256, rendition.width, rendition.height, rendition.seconds) == ("ab" * 32, 1280, 720, 8.0)
+    facts = {"sha256": "ab" * 32, "task-id": "t1", "source-host": "x"}
+    assert attempt.bucket.files == {"veo/t1/result-0.mp4": facts}
+    assert (attempt.fetcher.fetched, attempt.vendor.asked) == ([(URL, False)], [])
+
+
+def test_a_stored_file_is_not_fetched_again(attempt: Attempt) -> None:
+    attempt.run()
+    attempt.run()
+    assert len(attempt.fetcher.fetched) == 1
+
+
+def test_a_picture_is_fetched_as_one_and_kept_beside_its_4k(attempt: Attempt) -> None:
+    _first(attempt.ledger).kind = Kind.IMAGE
+    attempt.fetcher.media = Media("image/jpeg", "jpg", 1280, 720, None)
+    rendition = attempt.run(Item(Step.MIRROR, "t1", Kind.IMAGE, 0))
+    assert (attempt.fetcher.fetched, rendition.key) == ([(URL, True)], "veo/t1/4k-0.jpg")
+
+
+@pytest.mark.parametrize(
+    ("failure", "error"),
+    [
+        (FetchFailed("cut short"), "cut short"),
+        (StoreUnavailable("no answer"), "no answer"),
+        (VendorUnreachable("HTTP 502"), "HTTP 502"),
+        (RuntimeError("s3cret"), "internal error: RuntimeError"),
+    ],
+)
+@pytest.mark.parametrize("place", ["fetch", "put"])
+def test_a_passing_failure_is_tried_again_later(attempt: Attempt, failure: Exception, error: str, place: str) -> None:
+    if place == "fetch":
+        attempt.fetcher.failure = failure
+    else:
+        attempt.bucket.failure = failure
+    rendition = attempt.run()
+    assert (rendition.state, rendition.error, rendition.attempts) == (RenditionState.MIRRORING, error, 1)
+    assert (rendition.work.at, rendition.work.leased) == (1001.0, False)
+    assert (attempt.bucket.files, attempt.vendor.asked) == ({}, [])
+
+
+def test_a_url_that_may_not_be_fetched_from_is_lost_at_once(attempt: Attempt) -> None:
+    attempt.fetcher.failure = FetchForbidden("host 'x' is not allowed")
+    rendition = attempt.run()
+    assert (rendition.state, rendition.error) == (RenditionState.FAILED, "host 'x' is not allowed")
+    assert _known(attempt.ledger).state is State.LOST
+
+
+def test_a_fresh_link_that_may_not_be_fetched_from_is_dropped(attempt: Attempt) -> None:
+    _first(attempt.ledger).link = FRESH
+    attempt.fetcher.failure = FetchForbidden("host 'r2' is not allowed")
+    rendition = attempt.run()
+    assert (rendition.state, rendition.link, rendition.url) == (RenditionState.MIRRORING, "", URL)
+    assert (rendition.error, rendition.work.at) == ("host 'r2' is not allowed", 1001.0)
+    attempt.ledger.now, attempt.fetcher.failure = 1001.0, None
+    assert attempt.run().state is RenditionState.STORED
+    assert attempt.fetcher.fetched == [(FRESH, False), (URL, False)]
+
+
+def test_a_stopping_worker_hands_over_without_an_attempt(attempt: Attempt) -> None:
+    attempt.fetcher.failure = Interrupted("stopping")
+    rendition = attempt.run()
+    assert (rendition.attempts, rendition.work.at, rendition.work.leased, rendition.error) == (0, 1000.0, False, "")
+
+
+def test_a_killed_workers_file_is_fetched_by_the_next_when_its_lease_ends(attempt: Attempt) -> None:
+    attempt.fetcher.failure = Died()
+    with pytest.raises(Died):
+        attempt.run()
+    attempt.fetcher.failure, attempt.ledger.now = None, 1059.0
+    assert attempt.run().state is RenditionState.MIRRORING
+    attempt.ledger.now = 1060.0
+    assert attempt.run().state is RenditionState.STORED
+
+
+def test_an_outcome_of_a_lost_claim_is_passed_over(attempt: Attempt) -> None:
+    def lose() -> None:
+        attempt.ledger.now += attempt.policy.lease
+        assert _known(attempt.ledger).claim_mirror(_first(attempt.ledger), attempt.ledger.now, attempt.policy) == 2
+
+    attempt.bucket.before_put = lose
+    rendition = attempt.run()
+    assert (rendition.state, rendition.work.leased) == (RenditionState.MIRRORING, True)
+
+
+def test_an_outcome_is_written_down_once_the_ledger_is_back(attempt: Attempt, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lease, "INSIST_EVERY", 0.001)
+    attempt.ledger.outages = {2, 3, 4}
+    assert attempt.run().state is RenditionState.STORED
+    assert len(attempt.fetcher.fetched) == 1
+
+
+def test_an_outcome_that_cannot_be_written_down_is_brought_again(
+    attempt: Attempt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease, "INSIST_EVERY", 0.001)
+    attempt.policy = Policy(lease=0.02)
+    attempt.ledger.outages = set(range(2, 100_000))
+    with pytest.raises(LedgerUnavailable):
+        attempt.run()
+    attempt.ledger.outages = set()
+    attempt.ledger.now += 1
+    assert attempt.run().state is RenditionState.STORED
+
+
+# --- dead links --------------------------------------------------------------------------------------------------------
+
+
+def test_a_file_that_has_moved_is_fetched_from_its_new_address(attempt: Attempt) -> None:
+    attempt.fetcher.failure, attempt.vendor.details["t1"] = DEAD, [MOVED]
+    rendition = attempt.run()
+    assert (rendition.url, rendition.link, rendition.work.at) == (OTHER, "", 1001.0)
+    assert rendition.error == f"{DEAD}; trying a fresh link"
+    assert attempt.vendor.asked == ["details t1"]
+
+
+def test_a_file_with_a_fresh_link_is_fetched_by_it_and_keeps_its_url(attempt: Attempt) -> None:
+    attempt.fetcher.failure, attempt.vendor.details["t1"], attempt.vendor.links = DEAD, [SAME], [FRESH]
+    rendition = attempt.run()
+    assert (rendition.url, rendition.link) == (URL, FRESH)
+    attempt.ledger.now, attempt.fetcher.failure = 1001.0, None
+    stored = attempt.run()
+    assert attempt.fetcher.fetched == [(URL, False), (FRESH, False)]
+    assert (stored.state, stored.url, stored.link) == (RenditionState.STORED, "", "")
+
+
+def test_a_new_address_takes_the_place_of_a_fresh_link(attempt: Attempt) -> None:
+    _first(attempt.ledger).link = FRESH
+    attempt.fetcher.failure, attempt.vendor.details["t1"] = DEAD, [MOVED]
+    rendition = attempt.run()
+    assert (rendition.url, rendition.link) == (OTHER, "")
+
+
+@pytest.mark.parametrize("keyed", [True, False])
+def test_a_link_that_is_dead_everywhere_is_given_up_after_an_hour(attempt: Attempt, keyed: bool) -> None:
+    attempt.fetcher.failure, attempt.vendor.details["t1"], attempt.vendor.links = DEAD, [SAME], [None]
+    for number in range(DEAD_ROUNDS):
+        attempt.ledger.now = 1000.0 + number * 899
+        assert attempt.run(keyed=keyed).dead_rounds == number + 1
+    assert (_first(attempt.ledger).state, _first(attempt.ledger).dead_since) == (RenditionState.MIRRORING, 1000.0)
+    attempt.ledger.now = 4620.0
+    rendition = attempt.run(keyed=keyed)
+    assert (rendition.state, rendition.error) == (RenditionState.FAILED, f"link dead everywhere: {DEAD}")
+    assert len(attempt.vendor.asked) == (2 * (DEAD_ROUNDS + 1) if keyed else 0)
+
+
+def test_while_the_vendor_cannot_be_asked_no_link_is_known_to_be_dead(attempt: Attempt) -> None:
+    attempt.fetcher.failure, attempt.vendor.details["t1"] = DEAD, [VendorUnreachable("HTTP 502")]
+    for number in range(3 * DEAD_ROUNDS):
+        attempt.ledger.now = 1000.0 + number * 3600
+        rendition = attempt.run()
+    assert (rendition.state, rendition.dead_rounds) == (RenditionState.MIRRORING, 0)
+    assert rendition.error == f"{DEAD}; no fresh link yet: HTTP 502"
+
+
+@pytest.mark.xfail(strict=True, reason="a fresh link stays in use after it has died")
+def test_a_fresh_link_that_has_died_is_not_tried_for_ever(attempt: Attempt) -> None:
+    _first(attempt.ledger).link = FRESH
+    attempt.fetcher.failure, attempt.vendor.details["t1"], attempt.vendor.links = DEAD, [SAME], [None]
+    attempt.run()
+    attempt.ledger.now = 2000.0
+    attempt.run()
+    assert attempt.fetcher.fetched == [(FRESH, False), (URL, False)]
+
+
+# --- where a link is renewed -------------------------------------------------------------------------------------------
+
+EVERYTHING = Verdict(
+    Progress.SUCCEEDED,
+    200,
+    "",
+    Urls(("https://n/r0", "https://n/r1"), ("https://n/o0",), ("https://n/f0",), ("https://n/i0",)),
+)
+
+
+@pytest.mark.parametrize(
+    ("kind", "index", "alias", "asked", "url"),
+    [
+        (Kind.RESULT, 0, "", "t1", "https://n/r0"),
+        (Kind.RESULT, 1, "", "t1", "https://n/r1"),
+        (Kind.RESULT, 1, "a1", "t1", "https://n/r1"),
+        (Kind.ORIGIN, 0, "", "t1", "https://n/o0"),
+        (Kind.FULL, 0, "", "t1", "https://n/f0"),
+        (Kind.UHD, 0, "a1", "a1", "https://n/r0"),
+        (Kind.UHD, 1, "a1", "a1", "https://n/r0"),
+        (Kind.IMAGE, 0, "a1", "a1", "https://n/i0"),
+        (Kind.IMAGE, 1, "a1", "a1", "https://n/i0"),
+    ],
+)
+def test_the_details_are_asked_first(
+    vendor: ScriptedVendor, kind: Kind, index: int, alias: str, asked: str, url: str
+) -> None:
+    vendor.details[asked] = [EVERYTHING]
+    assert renew_link(Item(Step.MIRROR, "t1", kind, index), URL, alias, vendor) == Renewal(url=url)
+    assert vendor.asked == [f"details {asked}"]
+
+
+@pytest.mark.parametrize("details", [SAME, NOTHING, Verdict(Progress.SUCCEEDED, 200, "", NO_URLS)])
+@pytest.mark.parametrize(("link", "renewal"), [(FRESH, Renewal(link=FRESH)), (None, None)])
+def test_a_fresh_link_is_asked_for_next(
+    vendor: ScriptedVendor, details: Verdict, link: str | None, renewal: Renewal | None
+) -> None:
+    vendor.details["t1"], vendor.links = [details], [link]
+    assert renew_link(MIRROR, URL, "", vendor) == renewal
+    assert vendor.asked == ["details t1", f"renew {URL}"]
+
+
+def test_a_result_that_the_details_have_no_longer_has_a_fresh_link_at_most(vendor: ScriptedVendor) -> None:
+    vendor.details["t1"], vendor.links = [MOVED], [None]
+    assert renew_link(Item(Step.MIRROR, "t1", Kind.RESULT, 1), URL, "", vendor) is None
+
+
+@pytest.mark.parametrize(("kind", "alias"), [(Kind.HD, ""), (Kind.HD, "a1"), (Kind.UHD, ""), (Kind.IMAGE, "")])
+def test_the_parents_details_are_never_asked_about_an_upgrade(vendor: ScriptedVendor, kind: Kind, alias: str) -> None:
+    vendor.links = [FRESH]
+    assert renew_link(Item(Step.MIRROR, "t1", kind, 0), URL, alias, vendor) == Renewal(link=FRESH)
+    assert vendor.asked == [f"renew {URL}"]
+
+
+@pytest.mark.parametrize("place", ["details", "link"])
+def test_a_vendor_that_cannot_be_asked_has_not_said_that_there_is_no_link(vendor: ScriptedVendor, place: str) -> None:
+    silence = VendorUnreachable("HTTP 502")
+    vendor.details["t1"], vendor.links = [silence if place == "details" else SAME], [silence]
+    with pytest.raises(VendorUnreachable):
+        renew_link(MIRROR, URL, "", vendor)
+
+
+@pytest.mark.parametrize("kind", [Kind.UHD, Kind.IMAGE])
+def test_a_4k_and_its_picture_are_asked_for_by_the_4ks_own_id(
+    succeeded: MemoryLedger, policy: Policy, kind: Kind
+) -> None:
+    generation = _known(succeeded)
+    order = Order(intended_at=1000.0, alias="a1")
+    generation.renditions = [
+        Rendition(kind=Kind.UHD, since=1000.0, url="https://x/4k.mp4", order=order),
+        Rendition(kind=Kind.IMAGE, since=1000.0, url="https://x/4k.jpg"),
+    ]
+    for rendition in generation.renditions:
+        rendition.work.at = 1000.0
+    attempt = Attempt(succeeded, policy)
+    attempt.fetcher.failure, attempt.vendor.details["a1"] = DEAD, [EVERYTHING]
+    attempt.run(Item(Step.MIRROR, "t1", kind, 0))
+    found = _known(succeeded).find(kind, 0)
+    assert found is not None
+    assert (attempt.vendor.asked, found.url) == (
+        ["details a1"],
+        "https://n/r0" if kind is Kind.UHD else "https://n/i0",
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "index", "extension", "key"),
+    [
+        (Kind.RESULT, 2, "mp4", "veo/t1/result-2.mp4"),
+        (Kind.HD, 0, "mp4", "veo/t1/1080p-0.mp4"),
+        (Kind.UHD, 1, "mp4", "veo/t1/4k-1.mp4"),
+        (Kind.IMAGE, 1, "webp", "veo/t1/4k-1.webp"),
+    ],
+)
+def test_each_file_has_its_key(kind: Kind, index: int, extension: str, key: str) -> None:
+    assert object_key("veo/", "t1", kind, index, extension) == key
