@@ -17,7 +17,7 @@ from app.domain.work import is_task_id
 #: longest message of the vendor's that is kept
 LONGEST_MESSAGE = 1000
 _QUERY = re.compile(r"(https?://[^\s?#]+)[?#][^\s\"'<>]*", re.IGNORECASE)
-_TOKEN = re.compile(r"(/callbacks/veo/(?:4k/)?)(?!4k\b)[^\s\"'<>]+", re.IGNORECASE)
+_TOKEN = re.compile(r"(/callbacks/veo/(?:4k/)?)(?!4k(?:[\s\"'<>/]|$))[^\s\"'<>]+", re.IGNORECASE)
 
 
 class UnreadableCallback(ValueError):

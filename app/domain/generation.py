@@ -217,7 +217,7 @@ class Generation(BaseModel):
         elif verdict.progress is Progress.FAILED and self.verdict is Progress.GENERATING:
             self._set_verdict(verdict, source, now)
         elif verdict.progress is Progress.FAILED and now - (self.doubt_since or now) > INVISIBLE:
-            self.doubt_since = None  # said again, and not in the moments in which the vendor's records may lag
+            self._end_doubt()  # said again, and not in the moments in which the vendor's records may lag
 
     def await_verdict(self, now: float, policy: Policy, trouble: str = "") -> None:
         """Ask again later if there is no verdict yet, or give up when it is too late.
@@ -272,12 +272,13 @@ class Generation(BaseModel):
         rendition.work.put_back(now + policy.retry_pause(rendition.attempts, chance))
 
     def drop_link(self, rendition: Rendition, error: str, now: float, policy: Policy, chance: float) -> None:
-        """The fresh link may not be fetched from. The file's own URL is tried again instead."""
+        """The fresh link, if there was one, is of no use. The file's own URL is tried again."""
         rendition.link = ""
         self.retry_later(rendition, error, now, policy, chance)
 
     def find_dead(self, rendition: Rendition, error: str, now: float, policy: Policy, chance: float) -> None:
         """A link was dead, and the vendor had no other. Believed after several rounds and some time: CDNs have bad minutes."""
+        rendition.link = ""
         rounds, since = rendition.dead_rounds + 1, rendition.dead_since or now
         if rounds >= DEAD_ROUNDS and now - since >= policy.dead_after:
             self.fail(rendition, f"link dead everywhere: {error}", now)
@@ -405,8 +406,12 @@ class Generation(BaseModel):
             self._set_verdict(verdict, source, now)
             self.fallback = verdict.fallback
         for kind, index, url in _by_rendition(verdict):
-            if self.find(kind, index) is None:
+            rendition = self.find(kind, index)
+            if rendition is None:
                 self._want(kind, index, now).url = url
+            elif rendition.state is RenditionState.UNAVAILABLE:
+                self._try_again(rendition, now)
+                rendition.url = url
         if verdict.main is Kind.RESULT:
             self.want_upgrades([], now)
 
@@ -414,10 +419,16 @@ class Generation(BaseModel):
         """Whether a video is lost. A preview picture is no loss."""
         return any(r.state is RenditionState.FAILED and r.kind is not Kind.IMAGE for r in self.renditions)
 
+    def _end_doubt(self) -> None:
+        """It stays what it was before."""
+        self.doubt_since = None
+        if not self.given_up:
+            self.error = ""
+
     def _give_up(self, now: float, policy: Policy) -> None:
         self.settle.put_back(None)
         if self.doubt_since is not None:
-            self.doubt_since = None  # it stays what it was
+            self._end_doubt()
             return
         said = f"; its callbacks said: {', '.join(self.heard)}" if self.heard else ""
         self.given_up, self.verdict_at = True, now

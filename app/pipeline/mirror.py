@@ -111,7 +111,7 @@ def _seek_other_link(
         renewal = renew_link(item, claim.url, claim.alias, vendor) if vendor else None
     except VendorUnreachable as unreachable:
         reason = f"{error}; no fresh link yet: {unreachable}"
-        return lambda generation, rendition, now: generation.retry_later(rendition, reason, now, policy, chance)
+        return lambda generation, rendition, now: generation.drop_link(rendition, reason, now, policy, chance)
     if renewal is None:
         return lambda generation, rendition, now: generation.find_dead(rendition, error, now, policy, chance)
 

@@ -119,16 +119,16 @@ def _hear_of_upgrade(
     generation: Generation, kind: Kind, index: int, callback: Callback, believed: bool, now: float, policy: Policy
 ) -> None:
     rendition = generation.find(kind, index)
-    if rendition is not None and rendition.order is not None and believed:
+    if rendition is None or rendition.order is None:
+        if believed and callback.outcome is Outcome.SUCCEEDED:
+            generation.hear(_as_verdict(callback, Route.UHD), "callback", now)
+        else:
+            generation.deny_upgrade(kind, index, NOT_ASKED_FOR, now)
+        return
+    failed = callback.outcome is Outcome.FAILED
+    generation.expect_upgrade(rendition, (callback.msg or f"code {callback.code}") if failed else "", now, policy)
+    if believed:
         generation.hear_order(rendition, _as_order_answer(callback), now, policy)
-    elif rendition is not None:
-        failed = callback.outcome is Outcome.FAILED
-        failure = (callback.msg or f"code {callback.code}") if failed else ""
-        generation.expect_upgrade(rendition, failure, now, policy)
-    elif believed and callback.urls:
-        generation.hear(_as_verdict(callback, Route.UHD), "callback", now)
-    else:
-        generation.deny_upgrade(kind, index, NOT_ASKED_FOR, now)
 
 
 _PROGRESS = {Outcome.SUCCEEDED: Progress.SUCCEEDED, Outcome.FAILED: Progress.FAILED, Outcome.ASK: Progress.GENERATING}

@@ -166,7 +166,6 @@ def test_a_doubt_is_not_given_up_while_the_vendor_cannot_be_asked(failed: Genera
     assert (failed.undecided, failed.state, failed.settle.at) == (False, State.FAILED, None)
 
 
-@pytest.mark.xfail(strict=True, reason="the last trouble stays in `error` when a doubt about a failure ends")
 @pytest.mark.parametrize("end", ["said again", "given up"])
 def test_trouble_is_not_shown_once_a_doubt_is_over(failed: Generation, policy: Policy, end: str) -> None:
     failed.doubt(Outcome.SUCCEEDED, 5000.0)

@@ -377,7 +377,6 @@ def test_without_a_vendor_a_4k_that_nobody_asked_for_is_kept(succeeded: MemoryLe
     assert _find_4k(succeeded).url == "https://x/said.mp4"
 
 
-@pytest.mark.xfail(strict=True, reason="without a vendor a success after a failure of a 4K is passed over")
 @pytest.mark.parametrize("ordered", [True, False])
 def test_without_a_vendor_a_success_of_a_4k_outranks_its_failure(
     succeeded: MemoryLedger, policy: Policy, ordered: bool
