@@ -20,7 +20,8 @@ def step_task(step: Step) -> Callable[[Doorway], object]:
     """Make a doorway the Celery task of a step. An error that the step did not expect is noted where the health check sees it."""
 
     def make(doorway: Doorway) -> object:
-        @app.task(name=task_name(step), throws=(LedgerUnavailable,))  # expected now and then: one line in the log, no traceback
+        # `throws`: expected now and then, so one line in the log and no traceback.
+        @app.task(name=task_name(step), throws=(LedgerUnavailable,))
         @wraps(doorway)
         def run(*, item: str) -> None:
             use, parsed = parts(), Item.parse(item)

@@ -151,7 +151,9 @@ def test_two_beats_do_not_sweep_twice(fleet: Fleet) -> None:
     wait_for(lambda: ledger.stats()["sweeps"] >= first + 5)
     swept, seconds = ledger.stats()["sweeps"] - first, ledger.now() - began
     assert swept <= seconds / (0.8 * float(TIMES["REELKEEP_SWEEP_EVERY"])) + 1
-    assert all("Sending due task reelkeep.sweep" in fleet.log(name) for name in ("beat", "beat-2")), "both beats were at it"
+    assert all("Sending due task reelkeep.sweep" in fleet.log(name) for name in ("beat", "beat-2")), (
+        "both beats were at it"
+    )
 
 
 def test_no_secret_is_in_any_log(fleet: Fleet) -> None:
