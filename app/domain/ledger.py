@@ -8,6 +8,7 @@ from typing import Protocol, TypeVar
 from pydantic import BaseModel
 
 from app.domain.generation import Generation, State
+from app.domain.rendition import Rendition
 from app.domain.work import Item, Kind
 
 T = TypeVar("T")
@@ -77,6 +78,10 @@ class Draft:
     #: ids of the vendor's, and tokens in callback URLs, that from now on name an upgrade of this generation
     aliases: dict[str, tuple[Kind, int]] = field(default_factory=dict)
     tokens: dict[str, tuple[Kind, int]] = field(default_factory=dict)
+
+    def find(self, item: Item) -> Rendition | None:
+        """The rendition that an item is about."""
+        return self.generation.find(item.kind, item.index) if self.generation and item.kind else None
 
 
 @dataclass(frozen=True)

@@ -147,7 +147,7 @@ def _pick(urls: Urls, item: Item) -> str | None:
 
 def _claim(draft: Draft, item: Item, policy: Policy) -> _Claim | None:
     generation = draft.generation
-    rendition = _find(draft, item)
+    rendition = draft.find(item)
     if generation is None or rendition is None:
         return None
     fence = generation.claim_mirror(rendition, draft.now, policy)
@@ -163,13 +163,13 @@ def _alias(generation: Generation, item: Item) -> str:
 
 
 def _renew(draft: Draft, item: Item, claim: _Claim, policy: Policy) -> bool:
-    rendition = _find(draft, item)
+    rendition = draft.find(item)
     return rendition is not None and rendition.work.renew(claim.fence, draft.now, policy.lease)
 
 
 def _finish(draft: Draft, item: Item, claim: _Claim, outcome: Outcome) -> Rendition | None:
     """Write the outcome, unless the claim was lost: then somebody else is at it or has done it."""
-    rendition = _find(draft, item)
+    rendition = draft.find(item)
     if draft.generation is None or rendition is None or not rendition.work.holds(claim.fence):
         return None
     outcome(draft.generation, rendition, draft.now)
@@ -184,9 +184,3 @@ def _log(item: Item, rendition: Rendition | None) -> None:
     facts = {"attempt": rendition.attempts, "bytes": rendition.bytes, "error": rendition.error}
     shown = {name: value for name, value in facts.items() if value}
     log_event(event, task_id=item.task_id, kind=item.kind, index=item.index, **shown)
-
-
-def _find(draft: Draft, item: Item) -> Rendition | None:
-    if draft.generation is None or item.kind is None:
-        return None
-    return draft.generation.find(item.kind, item.index)

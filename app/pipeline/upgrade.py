@@ -11,7 +11,7 @@ from functools import partial
 from app.domain.errors import VendorUnreachable
 from app.domain.ledger import Draft, Ledger
 from app.domain.policy import PRICES, Policy
-from app.domain.rendition import OrderClaim, Rendition
+from app.domain.rendition import OrderClaim
 from app.domain.vendor import OrderAnswer, OrderProgress, Progress, Vendor, Verdict
 from app.domain.work import UPGRADES, Item, Kind
 from app.logs import log_event
@@ -54,9 +54,8 @@ def clear_budget(item: Item, orders: int, ledger: Ledger, policy: Policy) -> flo
 
 def _is_cleared(item: Item, ledger: Ledger, policy: Policy) -> bool:
     """Whether the vendor may be asked now, as far as budget and rate limit go; if not, it is put off."""
-    generation = ledger.read(item.task_id).generation
-    rendition = generation.find(item.kind, item.index) if generation and item.kind in UPGRADES else None
-    if rendition is None or rendition.ended or rendition.url:
+    rendition = ledger.read(item.task_id).find(item)
+    if rendition is None or rendition.kind not in UPGRADES or rendition.ended or rendition.url:
         return True
     reason, until = "", None
     if rendition.order is None:
@@ -71,7 +70,7 @@ def _is_cleared(item: Item, ledger: Ledger, policy: Policy) -> bool:
 
 
 def _postpone(item: Item, reason: str, until: float, draft: Draft) -> None:
-    rendition = _find(draft, item)
+    rendition = draft.find(item)
     if draft.generation is not None and rendition is not None:
         draft.generation.postpone_upgrade(rendition, reason, until)
 
@@ -122,20 +121,16 @@ def _claim(draft: Draft, item: Item, policy: Policy, token: str) -> OrderClaim |
 
 
 def _note_sending(draft: Draft, item: Item, claim: OrderClaim, policy: Policy) -> bool:
-    rendition = _find(draft, item)
+    rendition = draft.find(item)
     if draft.generation is None or rendition is None:
         return False
     return draft.generation.may_send_order(rendition, claim.fence, draft.now, policy)
 
 
 def _finish(draft: Draft, item: Item, claim: OrderClaim, answer: OrderAnswer, policy: Policy) -> None:
-    rendition = _find(draft, item)
+    rendition = draft.find(item)
     if draft.generation is None or rendition is None or not rendition.work.holds(claim.fence):
         return
     draft.generation.hear_order(rendition, answer, draft.now, policy)
     if rendition.order is not None and rendition.order.alias:
         draft.aliases[rendition.order.alias] = (rendition.kind, rendition.index)
-
-
-def _find(draft: Draft, item: Item) -> Rendition | None:
-    return draft.generation.find(item.kind, item.index) if draft.generation and item.kind else None
