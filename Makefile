@@ -4,7 +4,7 @@ VENV := .venv
 READY := $(VENV)/.ready-$(shell cat requirements/dev.lock pyproject.toml | cksum | cut -d' ' -f1)
 HOLD ?=
 
-.PHONY: demo test check chaos lock clean
+.PHONY: demo test check chaos bench lock clean
 
 demo: $(READY)
 	@$(VENV)/bin/reelkeep demo $(if $(HOLD),--hold)
@@ -24,6 +24,9 @@ GENERATIONS ?= 300
 SEED ?= 1
 chaos: $(READY)
 	@$(VENV)/bin/python -m tests.chaos.course --generations $(GENERATIONS) --seed $(SEED)
+
+bench: $(READY)
+	@$(VENV)/bin/python -m tests.bench.front_door
 
 # The lock files hold hashes and name no index.
 lock: $(READY)
