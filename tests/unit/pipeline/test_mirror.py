@@ -223,6 +223,13 @@ def test_while_the_vendor_cannot_be_asked_no_link_is_known_to_be_dead(attempt: A
     assert rendition.error == f"{DEAD}; no fresh link yet: HTTP 502"
 
 
+def test_a_fresh_link_that_died_while_the_vendor_cannot_be_asked_is_dropped(attempt: Attempt) -> None:
+    _first(attempt.ledger).link = FRESH
+    attempt.fetcher.failure, attempt.vendor.details["t1"] = DEAD, [VendorUnreachable("HTTP 502")]
+    rendition = attempt.run()
+    assert (rendition.link, rendition.url, rendition.dead_rounds) == ("", URL, 0)
+
+
 def test_a_fresh_link_that_has_died_is_not_tried_for_ever(attempt: Attempt) -> None:
     _first(attempt.ledger).link = FRESH
     attempt.fetcher.failure, attempt.vendor.details["t1"], attempt.vendor.links = DEAD, [SAME], [None]

@@ -70,6 +70,7 @@ def _follow(ledger: MemoryLedger, vendor: ScriptedVendor, policy: Policy, until:
     while (at := _known(ledger).settle.at) is not None and at < until:
         ledger.now = at
         times.append(at)
+        assert len(times) < 10_000, "it is asked for ever"
         settle(SETTLE, ledger, vendor, policy)
     return times
 
@@ -375,6 +376,13 @@ def test_without_a_vendor_a_4k_that_nobody_asked_for_is_kept(succeeded: MemoryLe
     succeeded.call_back(SAYS_SUCCESS, Route.UHD)
     settle(SETTLE, succeeded, None, policy)
     assert _find_4k(succeeded).url == "https://x/said.mp4"
+
+
+def test_without_a_vendor_a_failure_of_an_ordered_4k_ends_it(succeeded: MemoryLedger, policy: Policy) -> None:
+    _order_4k(succeeded, policy)
+    succeeded.call_back(SAYS_FAILURE, Route.UHD, Trust.SIGNED, UHD)
+    settle(SETTLE, succeeded, None, policy)
+    assert (_find_4k(succeeded).state, _find_4k(succeeded).error) == (RenditionState.UNAVAILABLE, "so it is")
 
 
 @pytest.mark.parametrize("ordered", [True, False])
