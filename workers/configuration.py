@@ -36,7 +36,7 @@ def configure(settings: Settings) -> dict[str, Any]:
         "task_routes": {
             **{task_name(step): {"queue": lane.queue} for step, lane in LANES.items()},
             SWEEP_TASK: {"queue": SWEEP_QUEUE},
-            CHECK_TASK: {"queue": Lane.MANIFEST.queue},  # served by the processes that speak S3
+            CHECK_TASK: {"queue": SWEEP_QUEUE},
         },
         "task_publish_retry": False,
         # Flower watches events.

@@ -24,13 +24,13 @@ def step_task(step: Step) -> Callable[[Doorway], object]:
         @app.task(name=task_name(step), throws=(LedgerUnavailable,))
         @wraps(doorway)
         def run(*, item: str) -> None:
-            use, parsed = parts(), Item.parse(item)
+            use = parts()
             try:
-                doorway(parsed, use)
+                doorway(Item.parse(item), use)
             except LedgerUnavailable:
                 raise  # nothing can be noted now; the claim lapses by itself
             except Exception as error:
-                use.ledger.note_fault(parsed, f"{type(error).__name__} in {step}")
+                use.ledger.note_fault(item, f"{type(error).__name__} in {step}")
                 raise
 
         return run

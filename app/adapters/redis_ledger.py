@@ -83,7 +83,7 @@ class RedisLedger:
 
         :param broker_url: Celery's broker; None: the ledger's own database
         :param outlet: makes the way to a broker on another server; needed only then
-        :param timeout: seconds for connecting and for each answer; a call takes up to three of these
+        :param timeout: seconds for connecting and for each answer; a call takes up to two of these
         :param fail_fast: after a time-out, let calls fail at once for a moment: for a process whose threads must not all wait
         """
         self._redis = redis.Redis.from_url(
@@ -154,14 +154,15 @@ class RedisLedger:
         """See `Ledger.tick`."""
         due = rescued = 0
         for lane in Lane:
-            depth = "" if self._outlet is None else self._open_outlet().depth(lane)
+            depth: int | str = "" if self._outlet is None else self._open_outlet().depth(lane)
             while True:
                 args = [lane, BATCH, LOST_AFTER, depth]
                 ready, lost, *sent = self._call(lambda args=args: self._tick(args=args))  # type: ignore[misc]
                 self._publish(sent)
                 due, rescued = due + int(ready), rescued + int(lost)
-                # Once the messages are elsewhere the depth is not the one that was asked for any more.
-                if int(ready) < BATCH and (int(lost) < BATCH or depth != ""):
+                if depth != "":  # asked for once; since then it has grown by what was sent
+                    depth = int(depth) + len(sent)
+                if int(ready) < BATCH and int(lost) < BATCH:
                     break
         self._call(lambda: self._redis.hincrby(f"{self._prefix}stats", "sweeps", 1))
         return Tick(due, rescued)
@@ -177,9 +178,9 @@ class RedisLedger:
         held = max(1, int(every * 800))
         return bool(self._call(lambda: self._redis.set(f"{self._prefix}turn:{name}", 1, nx=True, px=held)))
 
-    def note_fault(self, item: Item, reason: str) -> None:
+    def note_fault(self, item: str, reason: str) -> None:
         """See `Ledger.note_fault`."""
-        self._call(lambda: self._fault(args=[str(item), reason]))
+        self._call(lambda: self._fault(args=[item, reason]))
 
     def reserve(self, name: str, credits: float, budget: float) -> float | None:
         """See `Ledger.reserve`."""
@@ -357,7 +358,13 @@ def _commit_args(task_id: str, before: _Before, draft: Draft, focus: Item | None
         len(kept),
         *kept,
         *_counted([(key, f"{task_id}/{kind}/{index}") for key, (kind, index) in names]),
+        str(focus) if focus and not _is_claimed(after, focus) else "",
     ]
+
+
+def _is_claimed(generation: Generation | None, item: Item) -> bool:
+    work = generation.work(item) if generation else None
+    return work is not None and work.leased
 
 
 def _counted(pairs: list[tuple[str, str]]) -> list[str | int]:

@@ -18,7 +18,7 @@ from rich.table import Table
 
 from app.cli.demo_audit import Finding, audit, is_settled, show_end
 from app.cli.demo_paths import PATHS, Sent, submit
-from app.cli.stack import Plan, Stack, running_stack
+from app.cli.stack import NOTHING_SET, Plan, Stack, running_stack
 from app.cli.terminal import shows_errors, stop_signal, tell_end
 from app.embedded.service import Service, free_port
 from app.simulator.client import SimulatorClient
@@ -194,11 +194,11 @@ def _ask_flower(stack: Stack) -> str:
 
 def _plan(data: Path) -> Plan:
     env = {
+        **NOTHING_SET,
         "REELKEEP_KIE_API_KEY": API_KEY,
         "REELKEEP_WEBHOOK_KEYS": WEBHOOK_KEY,
         "REELKEEP_API_TOKENS": API_TOKEN,
         "REELKEEP_S3_PREFIX": PREFIX,
-        "REELKEEP_UPGRADES": "",
         "REELKEEP_DOWNLOAD_INSECURE": "1",
         "REELKEEP_DOWNLOAD_HOSTS": "127.0.0.1",
         "FLOWER_BASIC_AUTH": FLOWER_LOGIN,

@@ -54,8 +54,9 @@ main.add_command(demo)
 )
 @click.option("--port", default=8000, show_default=True, help="Port of the web process.")
 @click.option("--flower-port", default=5555, show_default=True, help="Port of Flower.")
+@click.option("--redis-port", default=6390, show_default=True, help="Port of the embedded Redis.")
 @shows_errors
-def up(data: Path, port: int, flower_port: int) -> None:
+def up(data: Path, port: int, flower_port: int, redis_port: int) -> None:
     """Run everything on this machine: web, workers, beat and Flower.
 
     Redis and the S3 endpoint are embedded and keep their data in the data folder, unless REELKEEP_REDIS_URL or REELKEEP_S3_BUCKET
@@ -65,11 +66,19 @@ def up(data: Path, port: int, flower_port: int) -> None:
 
     settings = load_or_exit("callbacks")
     own_redis, own_s3 = "redis_url" in settings.model_fields_set, "s3_bucket" in settings.model_fields_set
-    plan = Plan(data, embedded_redis=not own_redis, embedded_s3=not own_s3, web_port=port, flower_port=flower_port)
+    plan = Plan(
+        data,
+        embedded_redis=not own_redis,
+        embedded_s3=not own_s3,
+        web_port=port,
+        flower_port=flower_port,
+        redis_port=redis_port,
+    )
     stop = stop_signal()
     with running_stack(plan, tell_end) as stack:
         print(f"web      {stack.web_url}  (API token: see {data}/secrets.json, or REELKEEP_API_TOKENS)")
         print(f"flower   {stack.flower_url}")
+        print(f"redis    {stack.redis_url}  (REELKEEP_REDIS_URL for the other commands)")
         print(f"bucket   {settings.s3_bucket or stack.bucket_folder}")
         print(f"logs     {data}/logs")
         print("Ctrl-C stops it all.", flush=True)

@@ -19,10 +19,15 @@ import requests
 from app.cli.supervisor import OnEnd, Supervisor, supervising
 from app.embedded.redis_server import redis_server
 from app.embedded.s3_server import s3_environment, s3_server
-from app.embedded.service import Service, free_port
+from app.embedded.service import EmbeddedFailed, Service, free_port
+from app.settings import PREFIX, Settings
 
 PROCFILE = Path(__file__).resolve().parents[2] / "Procfile"
 BUCKET = "reelkeep"
+#: Takes away whatever the user's own environment or .env file sets: a stack for show must not touch a real broker or bucket.
+NOTHING_SET = {
+    f"{PREFIX}{name.upper()}": "" for name in Settings.model_fields if name not in ("redis_url", "s3_bucket")
+}
 
 
 @dataclass(frozen=True)
@@ -105,6 +110,10 @@ def running_stack(plan: Plan, on_end: OnEnd | None = None) -> Iterator[Stack]:
 
 def read_procfile() -> dict[str, str]:
     """The processes and their command lines."""
+    if not PROCFILE.exists():
+        raise EmbeddedFailed(
+            f"there is no {PROCFILE}: run this from a checkout, installed with pip install --editable ."
+        )
     lines = [line.partition(":") for line in PROCFILE.read_text().splitlines() if ":" in line]
     return {name.strip(): command.strip() for name, _, command in lines}
 

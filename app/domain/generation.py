@@ -72,6 +72,9 @@ class Generation(BaseModel):
     #: counts what a manifest would show; the newest count that a manifest was written for
     changes: int = 0
     written: int = 0
+    #: why the manifest could not be written, and how often in a row
+    manifest_error: str = ""
+    manifest_failures: int = 0
     renditions: list[Rendition] = Field(default_factory=list)
 
     # --- reading -------------------------------------------------------------------------------------------------------
@@ -108,6 +111,13 @@ class Generation(BaseModel):
         """Whether an upgrade is wanted already, and has not come to be unavailable."""
         rendition = self.find(kind, index)
         return rendition is not None and rendition.state is not RenditionState.UNAVAILABLE
+
+    def work(self, item: Item) -> Work | None:
+        """The work that an item stands for."""
+        if item.kind is None:
+            return self.settle if item.step is Step.SETTLE else self.manifest
+        rendition = self.find(item.kind, item.index)
+        return rendition.work if rendition else None
 
     def agenda(self, *, pending: bool) -> dict[Item, float]:
         """All that is to be done and when: what the ledger's index by time is made from.
@@ -212,7 +222,7 @@ class Generation(BaseModel):
         """
         if verdict.credits is not None:
             self.credits = verdict.credits
-        if verdict.progress is Progress.SUCCEEDED and verdict.urls:
+        if verdict.progress is Progress.SUCCEEDED and verdict.urls.result:
             self._succeed(verdict, source, now)
         elif verdict.progress is Progress.FAILED and self.verdict is Progress.GENERATING:
             self._set_verdict(verdict, source, now)
@@ -265,7 +275,11 @@ class Generation(BaseModel):
 
     def retry_later(self, rendition: Rendition, error: str, now: float, policy: Policy, chance: float) -> None:
         """An attempt failed. It is tried again until the link's life ends; a failed download fails no generation."""
-        rendition.error, rendition.dead_rounds, rendition.dead_since = error, 0, None
+        rendition.dead_rounds, rendition.dead_since = 0, None
+        self._try_later(rendition, error, now, policy, chance)
+
+    def _try_later(self, rendition: Rendition, error: str, now: float, policy: Policy, chance: float) -> None:
+        rendition.error = error
         if now - rendition.since >= policy.link_lifetime:
             self.fail(rendition, f"given up at the end of the link's life: {error}", now)
             return
@@ -274,7 +288,21 @@ class Generation(BaseModel):
     def drop_link(self, rendition: Rendition, error: str, now: float, policy: Policy, chance: float) -> None:
         """The fresh link, if there was one, is of no use. The file's own URL is tried again."""
         rendition.link = ""
-        self.retry_later(rendition, error, now, policy, chance)
+        self._try_later(rendition, error, now, policy, chance)
+
+    def follow_link(
+        self, rendition: Rendition, url: str, link: str, error: str, now: float, policy: Policy, chance: float
+    ) -> None:
+        """A link was dead, but the vendor has another: a new URL of the file, or a fresh link that lives for minutes.
+
+        If it was a fresh link that was dead, this counts as a dead round all the same: the vendor may sign links to what is gone.
+        """
+        if rendition.link:
+            self.find_dead(rendition, error, now, policy, chance)
+        else:
+            self._try_later(rendition, f"{error}; trying a fresh link", now, policy, chance)
+        if not rendition.ended:
+            rendition.url, rendition.link = url or rendition.url, link
 
     def find_dead(self, rendition: Rendition, error: str, now: float, policy: Policy, chance: float) -> None:
         """A link was dead, and the vendor had no other. Believed after several rounds and some time: CDNs have bad minutes."""
@@ -283,8 +311,8 @@ class Generation(BaseModel):
         if rounds >= DEAD_ROUNDS and now - since >= policy.dead_after:
             self.fail(rendition, f"link dead everywhere: {error}", now)
         else:
-            self.retry_later(rendition, error, now, policy, chance)
             rendition.dead_rounds, rendition.dead_since = rounds, since
+            self._try_later(rendition, error, now, policy, chance)
 
     def fail(self, rendition: Rendition, error: str, now: float) -> None:
         """Give a rendition up, by name."""
@@ -322,21 +350,25 @@ class Generation(BaseModel):
         order.asks += 1
         return True
 
-    def postpone_upgrade(self, rendition: Rendition, reason: str, until: float) -> None:
+    def postpone_upgrade(self, rendition: Rendition, reason: str, until: float, now: float) -> None:
         """The order may not be sent yet: no budget, or the vendor's rate limit."""
-        if not rendition.ended and not rendition.work.leased:
+        lapsed = rendition.work.at is not None and rendition.work.at <= now
+        if not rendition.ended and (lapsed or not rendition.work.leased):
             rendition.error = reason
             rendition.work.put_back(until)
 
     def expect_upgrade(self, rendition: Rendition, failure: str, now: float, policy: Policy) -> None:
         """A callback about an ordered upgrade came: ask about it at once, or as soon as the vendor may be asked again.
 
-        :param failure: what it said if it reported a failure, else empty: then even an upgrade that was found unavailable is
-            asked about once more, for success outranks failure
+        :param failure: what it said if it reported a failure, else empty: then even an upgrade that was taken, and found
+            unavailable, is asked about once more, for success outranks failure
         """
         order = rendition.order
-        revived = rendition.state is RenditionState.UNAVAILABLE and not failure
-        if order is None or rendition.url or (rendition.ended and not revived):
+        if order is None or rendition.url:
+            return
+        # Only what the vendor has taken: asking about anything else could buy it on a callback's word.
+        revived = rendition.state is RenditionState.UNAVAILABLE and order.taken and not failure
+        if rendition.ended and not revived:
             return
         if revived:
             self._try_again(rendition, now)
@@ -353,6 +385,8 @@ class Generation(BaseModel):
             return
         if answer.task_id and answer.task_id != self.task_id:
             order.alias = answer.task_id
+        refused = answer.progress in (OrderProgress.NOT_YET, OrderProgress.UNAVAILABLE)
+        order.taken = order.taken or (order.asks > 0 and not refused)
         rendition.error = answer.msg if answer.progress in (OrderProgress.NOT_YET, OrderProgress.UNCERTAIN) else ""
         # A code 500 may be a passing fault; several in a row, after a callback that reported failure, are the confirmation.
         order.denials = order.denials + 1 if order.reported and answer.code in (500, 501) else 0
@@ -389,10 +423,18 @@ class Generation(BaseModel):
             self._changed(now)
             return False
         self.written = max(self.written, changes)
+        self.manifest_error, self.manifest_failures = "", 0
         self.manifest.put_back(now if self.changes > self.written else None)
         if self.changes == self.written and self.all_ended:
             self.complete_at = complete_at
         return True
+
+    def postpone_manifest(self, fence: int, error: str, now: float, policy: Policy, chance: float) -> None:
+        """The manifest could not be written: say why, and try again later."""
+        if self.manifest.holds(fence):
+            self.manifest_error = error
+            self.manifest_failures += 1
+            self.manifest.put_back(now + policy.retry_pause(self.manifest_failures, chance))
 
     def completion(self, now: float) -> float | None:
         """When the generation counts as complete if its manifest is written now; None: it does not."""

@@ -148,7 +148,7 @@ class Ledger(Protocol):
         """Generations, newest first. :raises ValueError: no cursor of ours"""
         ...
 
-    def note_fault(self, item: Item, reason: str) -> None:
+    def note_fault(self, item: str, reason: str) -> None:
         """An item's step failed in a way that it could not write down itself: show it, and have it tried later and later."""
         ...
 

@@ -40,6 +40,8 @@ class Order(BaseModel):
     reported: str = ""
     #: answers in a row that confirm it
     denials: int = 0
+    #: the vendor has it, or may have it: anything but a refusal was answered
+    taken: bool = False
     #: a callback came since the vendor was last asked
     news: bool = False
 

@@ -17,7 +17,7 @@ def describe(generation: Generation) -> dict[str, Any]:
         "state": str(generation.state),
         "code": generation.code or None,
         "msg": generation.msg,
-        "error": generation.error or next((r.error for r in generation.renditions if r.state == "failed"), None),
+        "error": generation.error or _lost_because(generation) or generation.manifest_error or None,
         "fallback": generation.fallback,
         "labels": generation.labels,
         "upgrades": [str(kind) for kind in generation.upgrades],
@@ -29,6 +29,10 @@ def describe(generation: Generation) -> dict[str, Any]:
         "creditsConsumed": generation.credits,
         "renditions": [_describe_rendition(rendition) for rendition in generation.renditions],
     }
+
+
+def _lost_because(generation: Generation) -> str:
+    return next((rendition.error for rendition in generation.renditions if rendition.state == "failed"), "")
 
 
 def _describe_rendition(rendition: Rendition) -> dict[str, Any]:

@@ -1,7 +1,9 @@
 """The manifest: what is known of a generation, beside its files. Written last, and anew after every change."""
 
 import json
+import random
 from dataclasses import dataclass
+from functools import partial
 
 from app.domain.errors import StoreUnavailable
 from app.domain.generation import Generation
@@ -11,6 +13,7 @@ from app.domain.ports import Bucket
 from app.domain.view import describe
 from app.domain.work import Item
 from app.logs import log_event
+from app.pipeline.lease import insist, keep_alive
 
 #: raised when a reader of older manifests would misunderstand a newer one
 FORMAT = 1
@@ -32,13 +35,16 @@ def write_manifest(item: Item, ledger: Ledger, bucket: Bucket, policy: Policy, p
     claim = ledger.change(item.task_id, lambda draft: _claim(draft, policy), focus=item)
     if claim is None:
         return
+    renew = partial(ledger.change, item.task_id, lambda draft: _renew(draft, claim, policy))
     try:
-        bucket.put_json(manifest_key(prefix, item.task_id), claim.text)
+        with keep_alive(renew, policy.lease / 3):
+            bucket.put_json(manifest_key(prefix, item.task_id), claim.text)
     except StoreUnavailable as error:
-        log_event("manifest.postponed", task_id=item.task_id, error=str(error))
-        ledger.change(item.task_id, lambda draft: _postpone(draft, claim, policy), focus=item)
+        reason, chance = str(error), random.random()
+        log_event("manifest.postponed", task_id=item.task_id, error=reason)
+        ledger.change(item.task_id, lambda draft: _postpone(draft, claim, reason, policy, chance), focus=item)
     else:
-        ledger.change(item.task_id, lambda draft: _finish(draft, claim), focus=item)
+        insist(partial(ledger.change, item.task_id, lambda draft: _finish(draft, claim), focus=item), policy.lease)
 
 
 def manifest_key(prefix: str, task_id: str) -> str:
@@ -68,6 +74,10 @@ def _finish(draft: Draft, claim: _Claim) -> None:
         draft.generation.finish_manifest(claim.fence, claim.changes, claim.complete_at, draft.now)
 
 
-def _postpone(draft: Draft, claim: _Claim, policy: Policy) -> None:
-    if draft.generation is not None and draft.generation.manifest.holds(claim.fence):
-        draft.generation.manifest.put_back(draft.now + min(policy.retry_max, 10 * policy.retry_base))
+def _postpone(draft: Draft, claim: _Claim, error: str, policy: Policy, chance: float) -> None:
+    if draft.generation is not None:
+        draft.generation.postpone_manifest(claim.fence, error, draft.now, policy, chance)
+
+
+def _renew(draft: Draft, claim: _Claim, policy: Policy) -> bool:
+    return draft.generation is not None and draft.generation.manifest.renew(claim.fence, draft.now, policy.lease)

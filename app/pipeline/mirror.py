@@ -115,11 +115,8 @@ def _seek_other_link(
     if renewal is None:
         return lambda generation, rendition, now: generation.find_dead(rendition, error, now, policy, chance)
 
-    def follow(generation: Generation, rendition: Rendition, now: float) -> None:
-        rendition.url, rendition.link = renewal.url or rendition.url, renewal.link
-        generation.retry_later(rendition, f"{error}; trying a fresh link", now, policy, chance)
-
-    return follow
+    url, link = renewal.url, renewal.link
+    return lambda generation, rendition, now: generation.follow_link(rendition, url, link, error, now, policy, chance)
 
 
 def renew_link(item: Item, url: str, alias: str, vendor: Vendor) -> Renewal | None:

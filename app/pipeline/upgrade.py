@@ -72,7 +72,7 @@ def _is_cleared(item: Item, ledger: Ledger, policy: Policy) -> bool:
 def _postpone(item: Item, reason: str, until: float, draft: Draft) -> None:
     rendition = draft.find(item)
     if draft.generation is not None and rendition is not None:
-        draft.generation.postpone_upgrade(rendition, reason, until)
+        draft.generation.postpone_upgrade(rendition, reason, until, draft.now)
 
 
 def _ask(

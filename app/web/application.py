@@ -16,7 +16,7 @@ from app.web.generations import generation_routes
 from app.web.health import health_routes
 from app.web.problems import Problem, on_http_exception, on_problem, render_problem
 
-#: seconds for connecting to Redis and for its answer: three of these stay under the 3 s in which a callback is answered
+#: seconds for connecting to Redis and for its answer: two of these stay well under the 3 s in which a callback is answered
 REDIS_TIMEOUT = 0.8
 
 

@@ -52,7 +52,7 @@ def _check_sweep(health: Health, limit: float) -> str:
 
 def _check_bucket(health: Health, limit: float) -> str:
     if health.bucket_at is None or health.now - health.bucket_at > limit:
-        return "not looked at lately: the sweep does it"
+        return "not looked at lately: are beat and worker up?"
     return health.bucket_error
 
 

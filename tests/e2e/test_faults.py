@@ -173,7 +173,7 @@ def test_up_keeps_its_data_across_restarts(tmp_path: Path) -> None:
     url = f"http://127.0.0.1:{port}"
     env = {**os.environ, **TIMES, "REELKEEP_ALLOW_UNSIGNED": "1", "REELKEEP_API_TOKENS": "token"}
     argv = [sys.executable, "-m", "app.cli", "up", "--data", str(tmp_path / "data")]
-    argv += ["--port", str(port), "--flower-port", str(flower_port)]
+    argv += ["--port", str(port), "--flower-port", str(flower_port), "--redis-port", str(free_port())]
 
     def is_ready() -> bool:
         try:

@@ -135,7 +135,11 @@ def test_up_shows_the_last_words_of_a_process_that_does_not_start(reelkeep: Run,
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = str(taken.getsockname()[1])
-        run = reelkeep("up", "--data", str(tmp_path / "data"), "--port", port, REELKEEP_ALLOW_UNSIGNED="1")
+        ports = ("--port", port, "--redis-port", str(free_port()))
+        # The fixture names a Redis of its own: without it, the embedded one is started.
+        run = reelkeep(
+            "up", "--data", str(tmp_path / "data"), *ports, REELKEEP_ALLOW_UNSIGNED="1", REELKEEP_REDIS_URL=""
+        )
     assert run.returncode == 1
     assert run.stderr.startswith("reelkeep: web ended with status 1")
     assert "in use" in run.stderr

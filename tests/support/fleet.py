@@ -11,7 +11,7 @@ from typing import Any
 import redis
 import requests
 
-from app.cli.stack import Plan, Stack, running_stack
+from app.cli.stack import NOTHING_SET, Plan, Stack, running_stack
 from app.embedded.service import Service, free_port
 from app.simulator.client import SimulatorClient
 from tests.support.waiting import wait_for
@@ -110,6 +110,7 @@ def running_fleet(
     simulator_port, web_port, redis_port = free_port(), free_port(), free_port()
     vendor_url = f"http://127.0.0.1:{simulator_port}"
     settings = {
+        **NOTHING_SET,
         "REELKEEP_BROKER_URL": f"redis://127.0.0.1:{redis_port}/1",
         "REELKEEP_KIE_API_KEY": VENDOR_KEY,
         "REELKEEP_KIE_BASE_URL": vendor_url,

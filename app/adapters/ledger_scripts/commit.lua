@@ -1,10 +1,13 @@
 -- Writes a generation and its entries in the indexes, if it is still what the transition read.
 -- ARGV: task id, generation as read, generation as written, callbacks as read, callbacks settled, state before, state after, tracked at,
---       count and pairs (item, at or empty), count and history entries, count and pairs (alias key, name)
+--       count and pairs (item, at or empty), count and history entries, count and pairs (alias key, name), item that came through
 local task_id, before, after = ARGV[1], ARGV[2], ARGV[3]
 local generation, inbox, history = P .. 'gen:' .. task_id, P .. 'inbox:' .. task_id, P .. 'history:' .. task_id
 
-if (redis.call('GET', generation) or '') ~= before then return {'conflict'} end
+local current = redis.call('GET', generation) or ''
+-- Sent a second time after a time-out, though the first had arrived: all is written, messages included.
+if current ~= before and current == after then return {'written'} end
+if current ~= before then return {'conflict'} end
 if redis.call('LLEN', inbox) ~= tonumber(ARGV[4]) then return {'conflict'} end
 
 if after ~= before then redis.call('SET', generation, after) end
@@ -40,4 +43,7 @@ for _ = 1, tonumber(take()) do
   local key, name = take(), take()
   redis.call('SET', P .. key, name)
 end
+-- The item was worked on and its step has come through: what kept failing is forgotten.
+local healed = take()
+if healed ~= '' then clear_fault(healed) end
 return {'written', unpack(sent)}

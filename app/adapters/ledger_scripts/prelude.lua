@@ -43,9 +43,13 @@ local function enqueue_once(item)
   if not redis.call('ZSCORE', sent_key(item), item) then enqueue(item) end
 end
 
-local function forget(item)
+local function clear_fault(item)
   redis.call('HDEL', P .. 'faults', item)
   redis.call('HDEL', P .. 'fault_counts', item)
+end
+
+local function forget(item)
+  clear_fault(item)
   redis.call('ZREM', due_key(item), item)
   redis.call('ZREM', sent_key(item), item)
 end

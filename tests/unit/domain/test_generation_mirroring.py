@@ -171,8 +171,31 @@ def test_a_fresh_link_that_may_not_be_fetched_from_is_dropped(
     mirroring.claim_mirror(rendition, 1000.0, policy)
     mirroring.drop_link(rendition, "host 'elsewhere' is not allowed", 1010.0, policy, 0.5)
     assert (rendition.link, rendition.url, rendition.work.at) == ("", "https://x/0.mp4", 1011.0)
-    assert (rendition.dead_rounds, rendition.dead_since) == (0, None)
+    assert (rendition.dead_rounds, rendition.dead_since) == (2, 900.0), "this says nothing of the file's own URL"
     assert rendition.error == "host 'elsewhere' is not allowed"
+
+
+def test_a_fresh_link_is_followed_and_one_that_is_dead_too_counts_as_a_dead_round(
+    mirroring: Generation, rendition: Rendition, policy: Policy
+) -> None:
+    mirroring.claim_mirror(rendition, 1000.0, policy)
+    mirroring.follow_link(rendition, "", "https://fresh/1", "HTTP 404", 1010.0, policy, 0.5)
+    assert (rendition.link, rendition.url, rendition.dead_rounds) == ("https://fresh/1", "https://x/0.mp4", 0)
+    mirroring.follow_link(rendition, "", "https://fresh/2", "HTTP 404", 1020.0, policy, 0.5)
+    assert (rendition.link, rendition.dead_rounds, rendition.dead_since) == ("https://fresh/2", 1, 1020.0)
+    mirroring.follow_link(rendition, "https://new/0.mp4", "", "HTTP 404", 1030.0, policy, 0.5)
+    assert (rendition.link, rendition.url, rendition.dead_rounds) == ("", "https://new/0.mp4", 2)
+
+
+def test_links_that_are_always_fresh_and_always_dead_come_to_an_end(
+    mirroring: Generation, rendition: Rendition, policy: Policy
+) -> None:
+    now = 1000.0
+    while not rendition.ended:
+        now += policy.dead_after / 4
+        mirroring.follow_link(rendition, "", "https://fresh/x", "HTTP 404", now, policy, 0.5)
+        assert now < 1000.0 + 10 * policy.dead_after
+    assert rendition.error.startswith("link dead everywhere")
 
 
 def test_a_stopping_worker_hands_over_at_once_without_an_attempt(

@@ -328,8 +328,9 @@ def test_a_success_after_the_end_has_the_upgrade_asked_about_once_more(
     mirroring: Generation, upgrade: Rendition, policy: Policy
 ) -> None:
     _end(mirroring, upgrade, policy)
-    mirroring.expect_upgrade(upgrade, "", 2000.0, policy)
     assert upgrade.order is not None
+    upgrade.order.taken = True
+    mirroring.expect_upgrade(upgrade, "", 2000.0, policy)
     assert (upgrade.state, upgrade.error, upgrade.work.at) == (RenditionState.REQUESTED, "", 2000.0)
     assert (upgrade.order.token, upgrade.orders, upgrade.order.intended_at) == ("secret", 1, 2000.0)
     assert _claim(mirroring, 2000.0, policy, "other") == OrderClaim(2, "secret", "", sent=True)
@@ -341,8 +342,20 @@ def test_a_success_right_after_the_end_waits_for_the_poll_interval(
     mirroring: Generation, upgrade: Rendition, policy: Policy
 ) -> None:
     _end(mirroring, upgrade, policy)
+    assert upgrade.order is not None
+    upgrade.order.taken = True
     mirroring.expect_upgrade(upgrade, "", 1002.0, policy)
     assert upgrade.work.at == 1030.0
+
+
+def test_a_success_for_an_order_that_the_vendor_never_took_buys_nothing(
+    mirroring: Generation, upgrade: Rendition, policy: Policy
+) -> None:
+    _end(mirroring, upgrade, policy)
+    assert upgrade.order is not None
+    assert not upgrade.order.taken
+    mirroring.expect_upgrade(upgrade, "", 2000.0, policy)
+    assert (upgrade.state, upgrade.work.at) == (RenditionState.UNAVAILABLE, None)
 
 
 def test_former_denials_do_not_count_after_a_success(mirroring: Generation, upgrade: Rendition, policy: Policy) -> None:
@@ -580,11 +593,17 @@ def test_a_video_of_the_fallback_model_has_no_upgrades_however_often_they_are_wa
 
 
 def test_an_order_that_may_not_be_sent_yet_is_put_off_by_name(mirroring: Generation, upgrade: Rendition) -> None:
-    mirroring.postpone_upgrade(upgrade, "over the day's budget", 5000.0)
+    mirroring.postpone_upgrade(upgrade, "over the day's budget", 5000.0, 1000.0)
     assert (upgrade.error, upgrade.work.at, upgrade.order) == ("over the day's budget", 5000.0, None)
+
+
+def test_an_order_whose_sender_died_is_put_off_too(mirroring: Generation, upgrade: Rendition, policy: Policy) -> None:
+    _claim(mirroring, 1000.0, policy)
+    mirroring.postpone_upgrade(upgrade, "over the day's budget", 5000.0, 1000.0 + policy.lease)
+    assert (upgrade.work.at, upgrade.work.leased) == (5000.0, False)
 
 
 def test_an_order_that_is_being_sent_is_not_put_off(mirroring: Generation, upgrade: Rendition, policy: Policy) -> None:
     claim = _claim(mirroring, 1000.0, policy)
-    mirroring.postpone_upgrade(upgrade, "over the day's budget", 5000.0)
+    mirroring.postpone_upgrade(upgrade, "over the day's budget", 5000.0, 1001.0)
     assert upgrade.work.holds(claim.fence)

@@ -88,7 +88,8 @@ def test_a_claim_is_renewed_while_the_work_lasts_even_if_the_ledger_is_away_for_
 
 
 def test_a_claim_that_is_lost_is_not_renewed_any_more() -> None:
-    calls, called = [], threading.Event()
+    calls: list[None] = []
+    called = threading.Event()
 
     def renew() -> bool:
         calls.append(None)
