@@ -137,7 +137,10 @@ def _read_verdict(answer: _Answer) -> Verdict:
 
 def _is_of_4k(fields: Mapping[str, object]) -> bool:
     """Records of 4K tasks have no fallbackFlag, but a mediaIds somewhere (veo-api §8), in either spelling (§7)."""
-    text = json.dumps(fields)
+    try:
+        text = json.dumps(fields)
+    except RecursionError:
+        return False
     return fields.get("fallbackFlag") is None and ('"mediaIds"' in text or '"media_ids"' in text)
 
 

@@ -167,9 +167,9 @@ class Generation(BaseModel):
             if self.fallback:
                 self._end_upgrade(rendition, "made by the fallback model: cannot be upgraded", now)
         elif rendition.state is RenditionState.UNAVAILABLE and not self.fallback:
-            rendition.order = (
-                None  # a new one: with its own intention, its own callback URL, its own place in the budget
-            )
+            # A new order: with its own intention, its own callback URL, its own place in the budget.
+            rendition.last_asked = rendition.order.asked_at if rendition.order else rendition.last_asked
+            rendition.order = None
             self._try_again(rendition, now)
 
     def set_labels(self, labels: dict[str, str], now: float) -> None:
@@ -333,7 +333,7 @@ class Generation(BaseModel):
         if fence is None:
             return None
         if rendition.order is None:
-            rendition.order = Order(intended_at=now, token=token)
+            rendition.order = Order(intended_at=now, token=token, asked_at=rendition.last_asked)
             rendition.orders += 1
         rendition.state = RenditionState.REQUESTED
         order = rendition.order
@@ -357,17 +357,20 @@ class Generation(BaseModel):
             rendition.error = reason
             rendition.work.put_back(until)
 
-    def expect_upgrade(self, rendition: Rendition, failure: str, now: float, policy: Policy) -> None:
+    def expect_upgrade(
+        self, rendition: Rendition, failure: str, now: float, policy: Policy, *, revive: bool = True
+    ) -> None:
         """A callback about an ordered upgrade came: ask about it at once, or as soon as the vendor may be asked again.
 
         :param failure: what it said if it reported a failure, else empty: then even an upgrade that was taken, and found
             unavailable, is asked about once more, for success outranks failure
+        :param revive: whether it may have that effect: not a repeat, nor what says nothing for sure
         """
         order = rendition.order
         if order is None or rendition.url:
             return
         # Only what the vendor has taken: asking about anything else could buy it on a callback's word.
-        revived = rendition.state is RenditionState.UNAVAILABLE and order.taken and not failure
+        revived = rendition.state is RenditionState.UNAVAILABLE and order.taken and revive and not failure
         if rendition.ended and not revived:
             return
         if revived:

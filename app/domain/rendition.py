@@ -69,6 +69,8 @@ class Rendition(BaseModel):
     #: the present order of an upgrade, and how many there have been
     order: Order | None = None
     orders: int = 0
+    #: when the order before the present one was last sent
+    last_asked: float = 0.0
     key: str = ""
     bytes: int | None = None
     sha256: str = ""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Self
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 #: The vendor's ids are opaque (veo-api §1). One becomes part of keys and paths only if it looks like this.
 TASK_ID = re.compile(r"[A-Za-z0-9_-]{1,128}", re.ASCII)
@@ -105,6 +105,8 @@ class Work(BaseModel):
 
     A claim is a lease with a fencing number: it lapses by itself, and what a former holder brings too late is refused.
     """
+
+    model_config = ConfigDict(extra="allow")
 
     #: epoch seconds on the ledger's clock: due then, or (leased) free again then. None: nothing to do
     at: float | None = None

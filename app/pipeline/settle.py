@@ -80,10 +80,12 @@ def _take_in(generation: Generation, pending: Pending, draft: Draft, confirm: bo
     fresh = pending.entry.trust is not Trust.STALE
     kind, index = _subject(generation, pending)
     subject = f"{kind}/{index}" if kind else "generation"
-    if generation.count_callback(f"{subject} {callback.outcome} {callback.code}", draft.now):
+    new = generation.count_callback(f"{subject} {callback.outcome} {callback.code}", draft.now)
+    if new:
         draft.history.append(pending.entry)
     if kind is not None:
-        _hear_of_upgrade(generation, kind, index, callback, fresh and not confirm, draft.now, policy)
+        revive = new and fresh and callback.outcome is Outcome.SUCCEEDED
+        _hear_of_upgrade(generation, kind, index, callback, fresh and not confirm, revive, draft.now, policy)
         return False
     if callback.credits is not None and fresh:
         generation.credits = callback.credits
@@ -116,7 +118,14 @@ def _subject(generation: Generation, pending: Pending) -> tuple[Kind | None, int
 
 
 def _hear_of_upgrade(
-    generation: Generation, kind: Kind, index: int, callback: Callback, believed: bool, now: float, policy: Policy
+    generation: Generation,
+    kind: Kind,
+    index: int,
+    callback: Callback,
+    believed: bool,
+    revive: bool,
+    now: float,
+    policy: Policy,
 ) -> None:
     rendition = generation.find(kind, index)
     if rendition is None or rendition.order is None:
@@ -126,7 +135,8 @@ def _hear_of_upgrade(
             generation.deny_upgrade(kind, index, NOT_ASKED_FOR, now)
         return
     failed = callback.outcome is Outcome.FAILED
-    generation.expect_upgrade(rendition, (callback.msg or f"code {callback.code}") if failed else "", now, policy)
+    failure = (callback.msg or f"code {callback.code}") if failed else ""
+    generation.expect_upgrade(rendition, failure, now, policy, revive=revive)
     if believed:
         generation.hear_order(rendition, _as_order_answer(callback), now, policy)
 

@@ -338,6 +338,16 @@ def test_a_success_after_the_end_has_the_upgrade_asked_about_once_more(
     assert upgrade.url == "https://x/4k.mp4"
 
 
+def test_a_new_order_keeps_to_the_poll_interval_of_the_one_before(
+    mirroring: Generation, upgrade: Rendition, policy: Policy
+) -> None:
+    _end(mirroring, upgrade, policy)
+    mirroring.want_upgrade(Kind.UHD, 0, 1005.0)
+    claim = _claim(mirroring, 1006.0, policy, "other")
+    assert not mirroring.may_send_order(upgrade, claim.fence, 1006.0, policy)
+    assert mirroring.may_send_order(upgrade, claim.fence, 1000.0 + policy.poll_interval, policy)
+
+
 def test_a_success_right_after_the_end_waits_for_the_poll_interval(
     mirroring: Generation, upgrade: Rendition, policy: Policy
 ) -> None:

@@ -336,6 +336,23 @@ def test_a_success_revives_a_4k_that_had_come_to_be_unavailable(
     assert (_find_4k(succeeded).state, _find_4k(succeeded).work.at) == (RenditionState.REQUESTED, 1100.0)
 
 
+@pytest.mark.parametrize(
+    ("raw", "trust", "times"),
+    [(SAYS_SUCCESS, Trust.STALE, 1), (SAYS_NOTHING, Trust.SIGNED, 1), (SAYS_SUCCESS, Trust.SIGNED, 2)],
+    ids=["stale", "says nothing for sure", "a repeat"],
+)
+def test_what_proves_little_revives_no_4k(
+    succeeded: MemoryLedger, vendor: ScriptedVendor, policy: Policy, raw: str, trust: Trust, times: int
+) -> None:
+    _order_4k(succeeded, policy)
+    gone = OrderAnswer(OrderProgress.UNAVAILABLE, 422, "unavailable")
+    for _ in range(times):
+        _known(succeeded).hear_order(_find_4k(succeeded), gone, 1001.0, policy)
+        succeeded.call_back(raw, Route.UHD, trust, UHD)
+        settle(SETTLE, succeeded, vendor, policy)
+    assert _find_4k(succeeded).state is RenditionState.UNAVAILABLE
+
+
 def test_a_callback_about_a_4k_that_cannot_be_read_is_a_reason_to_ask(
     succeeded: MemoryLedger, vendor: ScriptedVendor, policy: Policy
 ) -> None:

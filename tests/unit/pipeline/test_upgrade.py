@@ -215,6 +215,7 @@ def test_without_a_key_an_order_that_was_never_sent_is_unavailable_by_name(
         None,
     )
     assert _order(wanted).asks == 0
+    assert (wanted.reserved, wanted.slots) == ([], []), "what is not asked for costs nothing"
 
 
 def test_without_a_key_an_order_that_was_sent_is_waited_for(ordered: MemoryLedger, policy: Policy) -> None:
