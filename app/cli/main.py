@@ -165,7 +165,7 @@ def upgrade(task_id: str, kind: str, index: int, as_json: bool) -> None:
     if outcome is steps.UpgradeRequest.IMPOSSIBLE:
         raise ReelkeepError(f"generation {task_id} is {generation.state}: its result {index} cannot be upgraded")
     if outcome is steps.UpgradeRequest.OVER_BUDGET:
-        raise ReelkeepError("this would exceed REELKEEP_UPGRADE_CREDITS_PER_DAY; ask again tomorrow (UTC) or raise it")
+        raise ReelkeepError(steps.OVER_BUDGET)
     _show_all([generation], as_json)
 
 

@@ -37,6 +37,10 @@ def track(task_id: str, upgrades: Sequence[Kind], labels: Mapping[str, str], led
     return ledger.change(task_id, transition)
 
 
+#: what is said to whoever asks for an upgrade that the day's budget does not allow
+OVER_BUDGET = "this would exceed REELKEEP_UPGRADE_CREDITS_PER_DAY; ask again tomorrow (UTC) or raise it"
+
+
 class UpgradeRequest(StrEnum):
     """What became of the wish for an upgrade."""
 

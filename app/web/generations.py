@@ -13,12 +13,10 @@ from app.domain.ledger import Ledger
 from app.domain.policy import Policy
 from app.domain.view import describe
 from app.domain.work import Kind, is_task_id
-from app.pipeline.track import UpgradeRequest, look_up, request_upgrade, retry, track
+from app.pipeline.track import OVER_BUDGET, UpgradeRequest, look_up, request_upgrade, retry, track
 from app.web.problems import Problem
 
 MOST_PER_PAGE = 500
-
-OVER_BUDGET = "this would exceed REELKEEP_UPGRADE_CREDITS_PER_DAY; ask again tomorrow (UTC) or raise it"
 
 Upgrade = Literal["1080p", "4k"]
 Label = Annotated[str, StringConstraints(min_length=1, max_length=64)]
