@@ -32,7 +32,7 @@ def assemble(settings: Settings) -> Parts:
     return Parts(
         settings=settings,
         ledger=open_ledger(settings),
-        vendor=KieVendor(key, settings.kie_base_url) if key else None,
+        vendor=KieVendor(key, settings.kie_base_url, form=settings.kie_api) if key else None,
         fetcher=Downloader(
             DownloadPolicy(
                 hosts=settings.download_hosts,

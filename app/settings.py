@@ -8,14 +8,14 @@ import math
 import re
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import SplitResult, urlsplit
 
 from dotenv import load_dotenv
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from app.domain.policy import Policy
+from app.domain.policy import PRICES, Policy
 from app.domain.work import UPGRADES, Kind
 
 PREFIX = "REELKEEP_"
@@ -49,6 +49,7 @@ def _read_size(value: Any) -> Any:
 Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 Secrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Credits = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Size = Annotated[int, BeforeValidator(_read_size), Field(gt=0)]
 
 
@@ -67,6 +68,8 @@ class Settings(BaseSettings):
     s3_prefix: str = "veo/"
     kie_api_key: SecretStr = SecretStr("")
     kie_base_url: str = "https://api.kie.ai"
+    #: which form of the vendor's API is spoken: `veo` (dedicated paths) or `jobs` (unified)
+    kie_api: Literal["veo", "jobs"] = "veo"
     #: what the vendor reaches us by; callback URLs are built from it
     public_url: str = ""
     #: HMAC keys of the vendor's callbacks, comma-separated for rotation
@@ -79,8 +82,14 @@ class Settings(BaseSettings):
     api_tokens: Secrets = ()
     #: bought for every eligible generation: `1080p`, `4k` or both
     upgrades: Annotated[tuple[Kind, ...], NoDecode] = ()
-    #: a budget in credits for upgrades, each UTC day
-    upgrade_credits_per_day: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    #: budgets in credits: for all that is bought in a UTC day, for the upgrades of it, for one generation with its upgrades
+    credits_per_day: Credits | None = None
+    upgrade_credits_per_day: Credits | None = None
+    credits_per_generation: Credits | None = None
+    #: credits in the vendor's account under which a warning is shown
+    credits_warn_below: Credits | None = None
+    #: what things cost in credits, where that has changed: `veo3=250,veo3_fast=60,veo3_lite=30,1080p=5,4k=120`
+    prices: Annotated[dict[str, Credits], NoDecode] = Field(default_factory=dict)
     first_poll_after: Seconds = 300
     poll_interval: Seconds = 30
     poll_interval_max: Seconds = 300
@@ -90,8 +99,10 @@ class Settings(BaseSettings):
     sweep_every: Seconds = 15
     #: how long a worker's claim lasts without a sign of life
     lease: Seconds = 60
-    #: orders across the fleet, number/seconds
+    #: submissions and upgrades across the fleet, number/seconds
     provider_rate: str = "20/10s"
+    #: questions to the vendor across the fleet
+    poll_rate: str = "100/10s"
     #: hosts that may be fetched from, `*.` for all below
     download_hosts: Annotated[Words, Field(min_length=1)] = VENDOR_HOSTS
     #: allow http and private addresses: demo and tests
@@ -142,7 +153,17 @@ class Settings(BaseSettings):
             raise ValueError("must be a relative key prefix such as veo/")
         return value if value.endswith("/") else f"{value}/"
 
-    @field_validator("provider_rate")
+    @field_validator("prices", mode="before")
+    @classmethod
+    def _check_prices(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        pairs = dict(pair.partition("=")[::2] for pair in _split(value))
+        if pairs.keys() - PRICES.keys():
+            raise ValueError(f"must be name=credits, comma-separated, for {', '.join(PRICES)}")
+        return pairs
+
+    @field_validator("provider_rate", "poll_rate")
     @classmethod
     def _check_rate(cls, value: str) -> str:
         match = _RATE.fullmatch(value)
@@ -163,14 +184,23 @@ class Settings(BaseSettings):
         return self.broker_url or self.redis_url
 
     @property
+    def can_submit(self) -> bool:
+        """Whether there is a key to submit with."""
+        return bool(self.kie_api_key.get_secret_value())
+
+    @property
     def policy(self) -> Policy:
         """The numbers that the rules are applied with."""
-        slots, _, window = self.provider_rate.removesuffix("s").partition("/")
         values = {name: getattr(self, name) for name in Policy.__dataclass_fields__}
-        return Policy(**values | {"provider_rate": (int(slots), float(window))})
+        rates = {name: _read_rate(values[name]) for name in ("provider_rate", "poll_rate")}
+        return Policy(**values | rates)
 
     def callback_url(self, token: str) -> str | None:
-        """The callback URL of a 4K order; None if the vendor cannot reach us."""
+        """The callback URL of a submission; None if the vendor cannot reach us."""
+        return f"{self.public_url}/callbacks/veo/{token}" if self.public_url else None
+
+    def upgrade_callback_url(self, token: str) -> str | None:
+        """The callback URL of an upgrade's order; None if the vendor cannot reach us."""
         return f"{self.public_url}/callbacks/veo/4k/{token}" if self.public_url else None
 
     def require_callbacks(self) -> Self:
@@ -218,6 +248,11 @@ def load_or_exit(*requirements: str) -> Settings:
         print(f"reelkeep: {error}", file=sys.stderr)
         sys.exit(EXIT_CONFIG)
     return settings
+
+
+def _read_rate(text: str) -> tuple[int, float]:
+    slots, _, window = text.removesuffix("s").partition("/")
+    return int(slots), float(window)
 
 
 def _has_good_port(parts: SplitResult) -> bool:

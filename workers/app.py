@@ -5,12 +5,13 @@ import threading
 from typing import Any
 
 from celery import Celery
-from celery.signals import setup_logging, worker_shutting_down
+from celery.signals import setup_logging, worker_ready, worker_shutting_down
 
 from app.assembly import Parts, assemble
 from app.logs import configure_logs
 from app.settings import load_or_exit
 from workers import transport
+from workers.alarm import Alarm
 from workers.configuration import configure
 
 transport.install()
@@ -35,6 +36,13 @@ def _set_up_logging(**_: Any) -> None:
     configure_logs()
     logging.getLogger("celery.app.trace").setLevel(logging.WARNING)
     logging.getLogger("celery.worker.strategy").setLevel(logging.WARNING)
+
+
+@worker_ready.connect
+def _set_alarm(**_: Any) -> None:
+    alarm = Alarm(parts().ledger)
+    alarm.start()
+    worker_shutting_down.connect(lambda **_: alarm.stop(), weak=False)
 
 
 @worker_shutting_down.connect

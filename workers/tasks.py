@@ -9,7 +9,8 @@ from app.domain.work import CHECK_TASK, SWEEP_TASK, Item, Step, task_name
 from app.pipeline.manifest import write_manifest
 from app.pipeline.mirror import mirror
 from app.pipeline.settle import settle
-from app.pipeline.sweep import check_bucket, sweep
+from app.pipeline.submit import submit
+from app.pipeline.sweep import check_account, check_bucket, sweep
 from app.pipeline.upgrade import upgrade
 from workers.app import app, parts
 
@@ -38,6 +39,12 @@ def step_task(step: Step) -> Callable[[Doorway], object]:
     return make
 
 
+@step_task(Step.SUBMIT)
+def submit_generation(item: Item, use: Parts) -> None:
+    """Submit a generation or an extension."""
+    submit(item, use.ledger, use.vendor, use.settings.policy, use.settings.callback_url)
+
+
 @step_task(Step.SETTLE)
 def settle_generation(item: Item, use: Parts) -> None:
     """Take in a generation's callbacks, ask for its verdict."""
@@ -47,7 +54,7 @@ def settle_generation(item: Item, use: Parts) -> None:
 @step_task(Step.UPGRADE)
 def ask_for_upgrade(item: Item, use: Parts) -> None:
     """Order an upgrade or ask about it."""
-    upgrade(item, use.ledger, use.vendor, use.settings.policy, use.settings.callback_url)
+    upgrade(item, use.ledger, use.vendor, use.settings.policy, use.settings.upgrade_callback_url)
 
 
 @step_task(Step.MIRROR)
@@ -71,7 +78,9 @@ def sweep_ledger() -> None:
 
 
 @app.task(name=CHECK_TASK, throws=(LedgerUnavailable,))
-def check_the_bucket() -> None:
-    """See whether the bucket can be reached."""
+def check_outside() -> None:
+    """See whether the bucket can be reached, and what is left in the vendor's account."""
     use = parts()
     check_bucket(use.ledger, use.bucket, use.settings.sweep_every)
+    if use.vendor is not None:
+        check_account(use.ledger, use.vendor, use.settings.credits_warn_below)

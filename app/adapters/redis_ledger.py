@@ -6,10 +6,12 @@ the indexes: what is due, what is enqueued, generations by state. If the broker 
 writes Celery's message.
 
     gen:<id>       the generation         due:<lane>    items by the time somebody has to look
+    sub:<id>       the submission
     inbox:<id>     callbacks to settle    sent:<lane>   items by the time they were enqueued
     history:<id>   callbacks settled      state:<s>     generations by the time they were tracked
-    token:<t>, alias:<id>  → upgrade      tracked       all of them
+    token:<t>, alias:<id>  → upgrade, …   tracked       all of them
     budget:<day>   credits reserved       slots:<name>  requests in the present window
+    paused:<name>  nobody has a slot      line:<name>   items that wait for one, by their turns
     stats, health  counters and findings  turn:<name>   held by whoever does a periodic job now
     faults         steps that keep failing
 """
@@ -17,7 +19,7 @@ writes Celery's message.
 import logging
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -31,9 +33,11 @@ from redis.retry import Retry
 
 from app.adapters.celery_message import message_template
 from app.domain.errors import LedgerUnavailable
-from app.domain.generation import Generation, State
-from app.domain.ledger import Draft, Entry, Health, Page, Pending, Recorded, Tick
-from app.domain.work import LANES, Item, Kind, Lane, Step, is_task_id
+from app.domain.generation import Generation
+from app.domain.ledger import Draft, Entry, Health, Limit, Page, Pending, Recorded, Tick
+from app.domain.states import State
+from app.domain.submission import Submission
+from app.domain.work import LANES, Item, Kind, Lane, Step, is_submission_id, is_task_id, upgrade_name
 
 T = TypeVar("T")
 
@@ -46,7 +50,10 @@ HISTORY = 20
 LONGEST_KEPT = 16_384
 #: seconds after which an enqueued item whose message is gone counts as lost; a worker claims within milliseconds
 LOST_AFTER = 15.0
+#: seconds after which a turn at a rate limit that nobody took is given away
+LATE = 30.0
 BATCH = 500
+SCRIPTS = ("record", "commit", "tick", "wake", "fault", "reserve", "settle", "slot", "pause")
 REDIS_SCHEMES = frozenset({"redis", "rediss"})
 #: how often a transition is tried when others write to the same generation at the same time
 MOST_CONFLICTS = 50
@@ -100,7 +107,8 @@ class RedisLedger:
         self._made_outlet: Outlet | None = None
         scripts = _read_scripts(prefix, _database(url), _database(broker_url or url), self._outlet is None)
         made = [self._redis.register_script(text) for text in scripts]
-        self._record, self._commit, self._tick, self._reserve, self._slot, self._fault = made
+        self._record, self._commit, self._tick, self._wake, self._fault, *rest = made
+        self._reserve, self._settle, self._slot, self._pause = rest
         self._silence = SILENCE if fail_fast else 0.0
         self._silent_until = 0.0
 
@@ -111,22 +119,22 @@ class RedisLedger:
         self._publish(sent)
         return Recorded(outcome)
 
-    def change(self, task_id: str, transition: Callable[[Draft], T], focus: Item | None = None) -> T:
+    def change(self, record_id: str, transition: Callable[[Draft], T], focus: Item | None = None) -> T:
         """See `Ledger.change`."""
         for _ in range(MOST_CONFLICTS):
-            raw, draft = self._load(task_id)
+            raw, draft = self._load(record_id)
             before = _Before.of(raw, draft)
             result = transition(draft)
-            args = _commit_args(task_id, before, draft, focus)
+            args = _commit_args(record_id, before, draft, focus)
             outcome, *sent = self._call(lambda args=args: self._commit(args=args))  # type: ignore[misc]
             if outcome == "written":
                 self._publish(sent)
                 return result
-        raise LedgerUnavailable(f"generation {task_id} is being written to by too many at once")
+        raise LedgerUnavailable(f"{record_id} is being written to by too many at once")
 
-    def read(self, task_id: str) -> Draft:
+    def read(self, record_id: str) -> Draft:
         """See `Ledger.read`."""
-        return self._load(task_id)[1]
+        return self._load(record_id)[1]
 
     def history(self, task_id: str) -> list[Entry]:
         """See `Ledger.history`."""
@@ -137,9 +145,13 @@ class RedisLedger:
         """See `Ledger.page`."""
         index = f"{self._prefix}tracked" if state is None else self._key("state", state)
         ids = self._call(lambda: self._ids_after(index, limit + 1, cursor))
-        keys = [self._key("gen", task_id) for task_id, _ in ids[:limit]]
+        keys = [self._record_key(record_id) for record_id, _ in ids[:limit]]
         texts = cast(list[str | None], self._call(lambda: self._redis.mget(keys))) if keys else []
-        generations = [found for text in texts if text and (found := _read_leniently(text))]
+        generations = [
+            found
+            for (record_id, _), text in zip(ids, texts, strict=False)
+            if text and (found := _read_leniently(record_id, text))
+        ]
         last = ids[limit - 1] if len(ids) > limit else None
         return Page(generations, f"{last[1]!r}~{last[0]}" if last else None)
 
@@ -182,15 +194,38 @@ class RedisLedger:
         """See `Ledger.note_fault`."""
         self._call(lambda: self._fault(args=[item, reason]))
 
-    def reserve(self, name: str, credits: float, budget: float) -> float | None:
+    def wake(self) -> float:
+        """See `Ledger.wake`."""
+        soonest, *sent = self._call(lambda: self._wake(args=[BATCH]))
+        self._publish(sent)
+        return float(soonest) if soonest else math.inf
+
+    def reserve(self, name: str, credits: float, limits: Mapping[str, float]) -> float | None:
         """See `Ledger.reserve`."""
-        granted, until = self._call(lambda: self._reserve(args=[name, credits, budget]))
+        budgets = [limits.get("total", ""), limits.get(name.partition("/")[0], "")]
+        granted, until = self._call(lambda: self._reserve(args=[name, credits, *budgets]))
         return None if granted == "1" else float(until)
 
-    def take_slot(self, name: str, slots: int, window: float) -> float | None:
+    def settle_credits(self, name: str, credits: float) -> None:
+        """See `Ledger.settle_credits`."""
+        self._call(lambda: self._settle(args=[name, credits]))
+
+    def spent_today(self) -> dict[str, float]:
+        """See `Ledger.spent_today`."""
+        names = ["total", *Step]
+        key = self._key("budget", str(int(self.now() // 86400)))
+        totals = cast(list[str | None], self._call(lambda: self._redis.hmget(key, names)))
+        return {name: float(total) for name, total in zip(names, totals, strict=True) if total is not None}
+
+    def take_slot(self, limit: Limit, item: Item) -> float | None:
         """See `Ledger.take_slot`."""
-        until = self._call(lambda: self._slot(args=[name, slots, window]))
+        args: list[str | float] = [limit.name, limit.slots, limit.window, str(item), LATE]
+        until = self._call(lambda: self._slot(args=args))
         return float(until) if until else None
+
+    def pause(self, limit: Limit, seconds: float) -> None:
+        """See `Ledger.pause`."""
+        self._call(lambda: self._pause(args=[limit.name, seconds]))
 
     def now(self) -> float:
         """The ledger's clock, epoch seconds."""
@@ -223,6 +258,9 @@ class RedisLedger:
             overdue=max(ages[:half]),
             unclaimed=max(ages[half:]),
             faults=faults,
+            credits=float(facts["credits"]) if facts.get("credits") else None,
+            credits_at=float(facts["credits_at"]) if "credits_at" in facts else None,
+            credits_error=facts.get("credits_error", ""),
         )
 
     # --- inside --------------------------------------------------------------------------------------------------------
@@ -230,14 +268,21 @@ class RedisLedger:
     def _key(self, name: str, rest: str) -> str:
         return f"{self._prefix}{name}:{rest}"
 
-    def _load(self, task_id: str) -> tuple[str, Draft]:
+    def _record_key(self, record_id: str) -> str:
+        return self._key("sub" if is_submission_id(record_id) else "gen", record_id)
+
+    def _load(self, record_id: str) -> tuple[str, Draft]:
         pipeline = self._redis.pipeline(transaction=True)
         pipeline.time()
-        pipeline.get(self._key("gen", task_id))
-        pipeline.lrange(self._key("inbox", task_id), 0, -1)
+        pipeline.get(self._record_key(record_id))
+        pipeline.lrange(self._key("inbox", record_id), 0, -1)
         (seconds, micros), raw, inbox = self._call(pipeline.execute)
-        generation = Generation.model_validate_json(raw) if raw else None
-        return raw or "", Draft(seconds + micros / 1e6, generation, [_read_pending(text) for text in inbox])
+        draft = Draft(seconds + micros / 1e6, None, [_read_pending(text) for text in inbox])
+        if raw and is_submission_id(record_id):
+            draft.submission = Submission.model_validate_json(raw)
+        elif raw:
+            draft.generation = Generation.model_validate_json(raw)
+        return raw or "", draft
 
     def _ids_after(self, index: str, count: int, cursor: str | None) -> list[tuple[str, float]]:
         first = 0
@@ -305,12 +350,13 @@ def _read_cursor(cursor: str) -> tuple[float, str]:
     return at, task_id
 
 
-def _read_leniently(text: str) -> Generation | None:
+def _read_leniently(record_id: str, text: str) -> Generation | Submission | None:
     """For lists: one text that cannot be read must not hide the others. Its step's fault shows it in the health check."""
+    model = Submission if is_submission_id(record_id) else Generation
     try:
-        return Generation.model_validate_json(text)
+        return model.model_validate_json(text)
     except ValidationError:
-        logging.getLogger("reelkeep").error("generation.unreadable %s", text[:80])
+        logging.getLogger("reelkeep").error("record.unreadable %s", record_id)
         return None
 
 
@@ -331,39 +377,39 @@ class _Before:
 
     @classmethod
     def of(cls, raw: str, draft: Draft) -> Self:
-        generation, seen = draft.generation, len(draft.pending)
-        if generation is None:
+        record, seen = draft.record, len(draft.pending)
+        if record is None:
             return cls(raw, seen, "", frozenset())
-        return cls(raw, seen, generation.state, frozenset(generation.agenda(pending=seen > 0)))
+        return cls(raw, seen, record.state or "", frozenset(record.agenda(pending=seen > 0)))
 
 
-def _commit_args(task_id: str, before: _Before, draft: Draft, focus: Item | None) -> list[str | int]:
-    after = draft.generation
+def _commit_args(record_id: str, before: _Before, draft: Draft, focus: Item | None) -> list[str | int]:
+    after = draft.record
     new = after.agenda(pending=before.seen > draft.settled) if after else {}
     gone = (before.agenda | ({focus} if focus else set())) - new.keys()
     items = [(str(item), repr(at)) for item, at in new.items()] + [(str(item), "") for item in gone]
     kept = [entry.model_dump_json() for entry in draft.history if len(entry.raw) <= LONGEST_KEPT]
-    names = [(f"alias:{alias}", name) for alias, name in draft.aliases.items()]
+    names = [(f"alias:{alias}", upgrade_name(record_id, *upgrade)) for alias, upgrade in draft.aliases.items()]
     names += [(f"token:{token}", name) for token, name in draft.tokens.items()]
     return [
-        task_id,
+        record_id,
         before.raw,
         after.model_dump_json(exclude_defaults=True) if after else "",
         before.seen,
         draft.settled,
         before.state,
-        after.state if after else "",
+        (after.state or "") if after else "",
         repr(after.tracked_at) if after else "",
         *_counted(items),
         len(kept),
         *kept,
-        *_counted([(key, f"{task_id}/{kind}/{index}") for key, (kind, index) in names]),
+        *_counted(names),
         str(focus) if focus and not _is_claimed(after, focus) else "",
     ]
 
 
-def _is_claimed(generation: Generation | None, item: Item) -> bool:
-    work = generation.work(item) if generation else None
+def _is_claimed(record: Generation | Submission | None, item: Item) -> bool:
+    work = record.find_work(item) if record else None
     return work is not None and work.leased
 
 
@@ -391,4 +437,4 @@ def _read_scripts(prefix: str, own: int, broker: int, here: bool) -> list[str]:
             text = text.replace(f"@{placeholder}@", value)
         return text
 
-    return [fill(f"{name}.lua") for name in ("record", "commit", "tick", "reserve", "slot", "fault")]
+    return [fill(f"{name}.lua") for name in SCRIPTS]

@@ -1,10 +1,12 @@
 """The command line: `reelkeep …`."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
+from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
@@ -13,18 +15,28 @@ from app.assembly import open_ledger
 from app.cli.demo import demo
 from app.cli.terminal import shows_errors, stop_signal, tell_end
 from app.domain.errors import ReelkeepError
-from app.domain.generation import Generation, State
+from app.domain.generation import Generation
+from app.domain.requests import ExtendRequest, GenerateRequest, Request, explain
+from app.domain.states import State
+from app.domain.submission import Submission
 from app.domain.view import describe
-from app.domain.work import UPGRADES, Kind, is_task_id
+from app.domain.work import UPGRADES, Kind, is_submission_id, is_task_id
+from app.pipeline import submit as submissions
 from app.pipeline import track as steps
-from app.settings import load_or_exit
+from app.settings import Settings, load_or_exit
 from app.simulator.command import simulator
 
+Known = TypeVar("Known", bound=Generation | Submission)
 # By their values: of an enum click would offer the names.
 UPGRADE = click.Choice([kind.value for kind in UPGRADES])
 STATE = click.Choice([state.value for state in State])
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, one generation a line.")
+upgrades = click.option("--upgrade", "kinds", multiple=True, type=UPGRADE, help="Buy it on success.")
+labels = click.option("--label", "pairs", multiple=True, metavar="NAME=VALUE", help="Attach a label.")
+seeds = click.option("--seed", type=int, help="10000 to 99999.")
+watermark = click.option("--watermark", help="A text in the picture.")
+idempotency_key = click.option("--key", help="The same key and wish give the same generation, however often you ask.")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -88,31 +100,115 @@ def up(data: Path, port: int, flower_port: int, redis_port: int) -> None:
 
 @main.command()
 @click.argument("task_ids", nargs=-1, required=True, metavar="ID…")
-@click.option("--upgrade", "upgrades", multiple=True, type=UPGRADE, help="Buy it on success.")
-@click.option("--label", "labels", multiple=True, metavar="NAME=VALUE", help="Attach a label.")
+@upgrades
+@labels
+@click.option("--submission", metavar="SUB", help="The submission that it has come of, if that is uncertain.")
 @as_json
 @shows_errors
-def track(task_ids: tuple[str, ...], upgrades: tuple[str, ...], labels: tuple[str, ...], as_json: bool) -> None:
+def track(
+    task_ids: tuple[str, ...], kinds: tuple[str, ...], pairs: tuple[str, ...], submission: str | None, as_json: bool
+) -> None:
     """Track generations that were submitted elsewhere. Doing it again adds what is new."""
+    if submission and len(task_ids) > 1:
+        raise click.UsageError("--submission goes with one id")
     settings = load_or_exit()
-    ledger, pairs = open_ledger(settings), _read_labels(labels)
-    kinds = [Kind(upgrade) for upgrade in upgrades]
-    tracked = [steps.track(_checked(task_id), kinds, pairs, ledger, settings.policy).generation for task_id in task_ids]
+    ledger, named = open_ledger(settings), _read_labels(pairs)
+    wanted = [Kind(kind) for kind in kinds]
+    tracked = [
+        steps.track(_checked(task_id), wanted, named, ledger, settings.policy).generation for task_id in task_ids
+    ]
+    if submission:
+        known = _known(submission, submissions.name_submission(submission, task_ids[0], ledger))
+        if known.task_id != task_ids[0]:
+            raise ReelkeepError(f"{submission} is {known.state or f'generation {known.task_id}'}: nothing was changed")
     _show_all(tracked, as_json)
 
 
 @main.command()
-@click.argument("task_id", metavar="ID")
+@click.argument("prompt")
+@click.option("--model", type=click.Choice(["veo3", "veo3_fast", "veo3_lite"]), help="Default: veo3_fast.")
+@click.option("--aspect-ratio", type=click.Choice(["16:9", "9:16", "Auto"]), help="Default: 16:9.")
+@click.option("--image-url", "image_urls", multiple=True, metavar="URL", help="An input picture; up to 3.")
+@click.option("--type", "generation_type", help="TEXT_2_VIDEO, FIRST_AND_LAST_FRAMES_2_VIDEO or REFERENCE_2_VIDEO.")
+@click.option("--resolution", type=click.Choice(["720p", "1080p", "4k"]))
+@click.option("--duration", type=int, help="Seconds: 4, 6 or 8.")
+@click.option("--no-translation", is_flag=True, help="Send the prompt as it is.")
+@seeds
+@watermark
+@upgrades
+@labels
+@idempotency_key
 @as_json
 @shows_errors
-def show(task_id: str, as_json: bool) -> None:
+def generate(
+    prompt: str, image_urls: tuple[str, ...], no_translation: bool, seed: int | None, as_json: bool, **given: Any
+) -> None:
+    """Submit a generation. A worker sends it to the vendor, under the account's rate limit, once."""
+    own = _take_own(given)
+    fields = {**given, "prompt": prompt, "image_urls": list(image_urls) or None, "seeds": seed}
+    fields["enable_translation"] = not no_translation
+    _accept(_read_request(GenerateRequest, fields), *own, as_json)
+
+
+@main.command()
+@click.argument("record_id", metavar="ID")
+@click.argument("prompt")
+@click.option("--model", type=click.Choice(["fast", "quality", "lite"]), help="Default: fast.")
+@seeds
+@watermark
+@upgrades
+@labels
+@idempotency_key
+@as_json
+@shows_errors
+def extend(record_id: str, prompt: str, seed: int | None, as_json: bool, **given: Any) -> None:
+    """Submit an extension of a generation: a new segment, and the whole video."""
+    own = _take_own(given)
+    settings = load_or_exit()
+    known = _known(record_id, steps.look_up(_checked_any(record_id), open_ledger(settings), settings.policy))
+    if not known.task_id:
+        raise ReelkeepError(f"{record_id} is {known.state}: the vendor has not confirmed it yet")
+    fields = {**given, "task_id": known.task_id, "prompt": prompt, "seeds": seed}
+    _accept(_read_request(ExtendRequest, fields), *own, as_json)
+
+
+def _take_own(given: dict[str, Any]) -> tuple[list[Kind], dict[str, str], str | None]:
+    """Our own options out of those of a submission: upgrades, labels, key."""
+    kinds, pairs, key = given.pop("kinds"), given.pop("pairs"), given.pop("key")
+    return [Kind(kind) for kind in kinds], _read_labels(pairs), key
+
+
+def _read_request(model: type[GenerateRequest] | type[ExtendRequest], fields: dict[str, Any]) -> Request:
+    try:
+        return model.model_validate({name: value for name, value in fields.items() if value is not None})
+    except ValidationError as error:
+        raise click.UsageError("; ".join(f"{field}: {message}" for field, message in explain(error))) from None
+
+
+def _accept(request: Request, kinds: list[Kind], named: dict[str, str], key: str | None, as_json: bool) -> None:
+    settings = load_or_exit()
+    if not settings.can_submit:
+        raise ReelkeepError(submissions.NO_KEY)
+    ledger = open_ledger(settings)
+    answer = submissions.accept(request, kinds, named, key, ledger, settings.policy)
+    refused = answer.outcome not in (submissions.Acceptance.ACCEPTED, submissions.Acceptance.REPEATED)
+    if answer.submission is None or refused:
+        raise ReelkeepError(answer.reason or "the generation that is to be extended is not known here")
+    _show_all([steps.look_up(answer.submission.id, ledger, settings.policy) or answer.submission], as_json)
+
+
+@main.command()
+@click.argument("record_id", metavar="ID")
+@as_json
+@shows_errors
+def show(record_id: str, as_json: bool) -> None:
     """Show one generation and its renditions."""
     settings = load_or_exit()
-    generation = _known(task_id, steps.look_up(_checked(task_id), open_ledger(settings), settings.policy))
+    record = _known(record_id, steps.look_up(_checked_any(record_id), open_ledger(settings), settings.policy))
     if as_json:
-        print(json.dumps(describe(generation)))
+        print(json.dumps(describe(record)))
     else:
-        _show_one(generation)
+        _show_one(record)
 
 
 @main.command("list")
@@ -123,7 +219,7 @@ def show(task_id: str, as_json: bool) -> None:
 def list_generations(state: str | None, limit: int, as_json: bool) -> None:
     """List generations, newest first."""
     ledger = open_ledger(load_or_exit())
-    found: list[Generation] = []
+    found: list[Generation | Submission] = []
     cursor: str | None = None
     while len(found) < limit:
         page = ledger.page(State(state) if state else None, min(500, limit - len(found)), cursor)
@@ -146,8 +242,15 @@ def retry(task_ids: tuple[str, ...], failed: bool, as_json: bool) -> None:
     settings = load_or_exit()
     ledger = open_ledger(settings)
     ids = list(task_ids) or [task_id for state in (State.LOST, State.FAILED) for task_id in _all_ids(ledger, state)]
-    again = [_known(task_id, steps.retry(_checked(task_id), ledger)[1]) for task_id in ids]
-    _show_all(again, as_json)
+    _show_all([_retry(task_id, ledger, settings, one=not failed) for task_id in ids], as_json)
+
+
+def _retry(record_id: str, ledger: RedisLedger, settings: Settings, *, one: bool) -> Generation | Submission:
+    known = _known(record_id, steps.look_up(_checked_any(record_id), ledger, settings.policy))
+    again, record = steps.retry(known.id if isinstance(known, Submission) else known.task_id, ledger)
+    if one and isinstance(record, Submission) and not again:
+        raise ReelkeepError(f"{record.id} is {record.state}: {record.error or 'nothing has failed'}")
+    return record or known
 
 
 @main.command()
@@ -160,13 +263,13 @@ def upgrade(task_id: str, kind: str, index: int, as_json: bool) -> None:
     """Buy an upgrade of one result. It is bought at most once, however often you ask."""
     settings = load_or_exit()
     ledger = open_ledger(settings)
-    outcome, found = steps.request_upgrade(_checked(task_id), Kind(kind), index, ledger, settings.policy)
-    generation = _known(task_id, found)
-    if outcome is steps.UpgradeRequest.IMPOSSIBLE:
-        raise ReelkeepError(f"generation {task_id} is {generation.state}: its result {index} cannot be upgraded")
-    if outcome is steps.UpgradeRequest.OVER_BUDGET:
-        raise ReelkeepError(steps.OVER_BUDGET)
-    _show_all([generation], as_json)
+    known = _known(task_id, steps.look_up(_checked_any(task_id), ledger, settings.policy))
+    if not known.task_id:
+        raise ReelkeepError(f"{task_id} is {known.state}: the vendor has not confirmed it yet")
+    answer = steps.request_upgrade(known.task_id, Kind(kind), index, ledger, settings.policy)
+    if answer.reason:
+        raise ReelkeepError(f"generation {known.task_id}: {answer.reason}")
+    _show_all([_known(task_id, answer.generation)], as_json)
 
 
 def _all_ids(ledger: RedisLedger, state: State) -> list[str]:
@@ -174,7 +277,7 @@ def _all_ids(ledger: RedisLedger, state: State) -> list[str]:
     cursor: str | None = None
     while True:
         page = ledger.page(state, 500, cursor)
-        ids += [generation.task_id for generation in page.generations]
+        ids += [record.id if isinstance(record, Submission) else record.task_id for record in page.generations]
         cursor = page.cursor
         if cursor is None:
             return ids
@@ -186,10 +289,15 @@ def _checked(task_id: str) -> str:
     return task_id
 
 
-def _known(task_id: str, generation: Generation | None) -> Generation:
-    if generation is None:
-        raise ReelkeepError(f"generation {task_id} is not known here; `reelkeep track {task_id}` tracks it")
-    return generation
+def _checked_any(record_id: str) -> str:
+    return record_id if is_submission_id(record_id) else _checked(record_id)
+
+
+def _known(record_id: str, record: Known | None) -> Known:
+    if record is None:
+        advice = "" if is_submission_id(record_id) else f"; `reelkeep track {record_id}` tracks it"
+        raise ReelkeepError(f"generation {record_id} is not known here{advice}")
+    return record
 
 
 def _read_labels(labels: tuple[str, ...]) -> dict[str, str]:
@@ -199,23 +307,35 @@ def _read_labels(labels: tuple[str, ...]) -> dict[str, str]:
     return pairs
 
 
-def _show_all(generations: list[Generation], as_json: bool) -> None:
+def _show_all(records: Sequence[Generation | Submission], as_json: bool) -> None:
     if as_json:
-        for generation in generations:
-            print(json.dumps(describe(generation)))
+        for record in records:
+            print(json.dumps(describe(record)))
         return
     table = Table("generation", "state", "renditions", "tracked", "note", box=None, pad_edge=False)
-    for generation in generations:
-        shown = describe(generation)
+    for record in records:
+        shown = describe(record)
         stored = sum(rendition["state"] == "stored" for rendition in shown["renditions"])
-        note = shown["error"] or (shown["msg"] if shown["state"] == "failed" else "") or ""
-        table.add_row(shown["taskId"], shown["state"], f"{stored}/{len(shown['renditions'])}", shown["trackedAt"], note)
+        note = shown["error"] or (shown["msg"] if shown["state"] == "failed" else "") or _mismatch(shown)
+        table.add_row(
+            shown["taskId"] or shown["id"],
+            shown["state"],
+            f"{stored}/{len(shown['renditions'])}",
+            shown["trackedAt"],
+            note,
+        )
     Console().print(table)
 
 
-def _show_one(generation: Generation) -> None:
+def _mismatch(shown: dict[str, Any]) -> str:
+    """The first thing that is not as it was asked for."""
+    found = (shown["mismatch"], *(rendition["mismatch"] for rendition in shown["renditions"]))
+    return next((text for text in found if text), "")
+
+
+def _show_one(record: Generation | Submission) -> None:
     console = Console()
-    shown: dict[str, Any] = describe(generation)
+    shown: dict[str, Any] = describe(record)
     renditions = shown.pop("renditions")
     for name, value in shown.items():
         if value not in (None, "", {}, []):
@@ -230,6 +350,6 @@ def _show_one(generation: Generation) -> None:
             size,
             str(rendition["attempts"]),
             rendition["key"] or "",
-            rendition["error"] or "",
+            rendition["error"] or rendition["mismatch"] or "",
         )
     console.print(table)

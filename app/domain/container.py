@@ -3,7 +3,7 @@
 A file counts only if it is whole: its outermost structure must reach the end of the file. Reads headers, skips what is
 between (PNG alone is read through, for its checksums), and so takes little memory and time whatever the size.
 
-Sources: ISO/IEC 14496-12 (boxes, mvhd, tkhd, hdlr), ITU-T T.81 (JPEG), W3C PNG, RFC 9649 (WebP).
+Sources: ISO/IEC 14496-12 (boxes, mvhd, mvex, tkhd, mdhd, hdlr, stsz), ITU-T T.81 (JPEG), W3C PNG, RFC 9649 (WebP).
 """
 
 import re
@@ -25,10 +25,12 @@ JPEG_TAIL = 4096
 CHUNK = 256 * 1024
 #: boxes that may stand before ftyp and say nothing
 FILLERS = {b"free", b"skip", b"wide"}
-#: version 0, version 1: (timescale and duration) of mvhd
-_MVHD = {0: struct.Struct(">12xII"), 1: struct.Struct(">20xIQ")}
-#: version 0, version 1: where tkhd's width and height stand, each 16.16 fixed point
-_TKHD = {0: struct.Struct(">76xII"), 1: struct.Struct(">88xII")}
+#: version 0, version 1: (timescale and duration) of mvhd and of mdhd
+_TIMES = {0: struct.Struct(">12xII"), 1: struct.Struct(">20xIQ")}
+#: durations that say nothing: a fragmented file's, and "unknown" in either version
+_NO_DURATION = (0, 0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF)
+#: version 0, version 1: the first two numbers of tkhd's matrix, then width and height, each 16.16 fixed point
+_TKHD = {0: struct.Struct(">40xii28xII"), 1: struct.Struct(">52xii28xII")}
 _JPEG_SIZES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # SOF0 to SOF15 without DHT, JPG, DAC
 _JPEG_BARE = frozenset(range(0xD0, 0xD8)) | {0x01}  # RST0 to RST7 and TEM carry no length
 _TEXTS = {
@@ -50,12 +52,14 @@ class Media:
     content_type: str
     #: file name extension, without the dot
     extension: str
-    #: pixels
+    #: pixels, as shown: a video that is stored lying and turned by its player is upright
     width: int | None
     #: pixels
     height: int | None
     #: play time; None for pictures, and for videos that do not say
     seconds: float | None
+    #: whether there is sound, though it may be silence; None for pictures, and for fragmented videos that do not say
+    audio: bool | None = None
 
 
 def inspect(file: BinaryIO, size: int, *, picture: bool = False) -> Media:
@@ -142,56 +146,79 @@ def _video(file: BinaryIO, size: int) -> Media:
     if brand is None or moov is None or not data:
         missing = "box 'ftyp'" if brand is None else "box 'moov'" if moov is None else "content in box 'mdat'"
         raise NotMedia(f"no MP4: it has no {missing}")
-    seconds, width, height = _movie(file, moov)
+    seconds, (width, height), audio = _movie(file, moov)
     if brand == b"qt  ":
-        return Media("video/quicktime", "mov", width, height, seconds)
-    return Media("video/mp4", "mp4", width, height, seconds)
+        return Media("video/quicktime", "mov", width, height, seconds, audio)
+    return Media("video/mp4", "mp4", width, height, seconds, audio)
 
 
-def _movie(file: BinaryIO, moov: _Box) -> tuple[float | None, int, int]:
-    seconds, dimensions, header_seen = None, None, False
+def _movie(file: BinaryIO, moov: _Box) -> tuple[float | None, tuple[int, int], bool | None]:
+    seconds, dimensions, header_seen, fragmented = None, None, False, False
+    sounds = []
     for box in _boxes(file, moov.start, moov.end, moov.name):
         if box.kind == b"mvhd":
             header_seen = True
-            scale, duration = _versioned(file, box, _MVHD)
-            # A fragmented file says 0; all bits set means unknown.
-            if scale and duration and duration not in (0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF):
+            scale, duration = _versioned(file, box, _TIMES)
+            if scale and duration not in _NO_DURATION:
                 seconds = round(duration / scale, 3)
-        elif box.kind == b"trak" and dimensions is None:
-            dimensions = _video_track(file, box)
+        elif box.kind == b"mvex":
+            fragmented = True
+        elif box.kind == b"trak":
+            track = _children(file, box)
+            media = _children(file, track.get(b"mdia"))
+            handler = _handler(file, media.get(b"hdlr"))
+            if handler == b"vide" and dimensions is None:
+                dimensions = _shown_size(file, track.get(b"tkhd"))
+            elif handler == b"soun":
+                sounds.append(_has_samples(file, media))
     if not header_seen:
         raise NotMedia("box 'moov' has no box 'mvhd'")
     if dimensions is None:
         raise NotMedia("no video track")
-    return seconds, *dimensions
+    audio = any(sounds)
+    # A fragmented file's samples stand behind its moov.
+    return seconds, dimensions, None if fragmented and sounds and not audio else audio
 
 
-def _video_track(file: BinaryIO, trak: _Box) -> tuple[int, int] | None:
-    """The picture size of a track, or None if it is not a video's."""
-    size, handler = None, b""
-    for box in _boxes(file, trak.start, trak.end, trak.name):
-        if box.kind == b"tkhd":
-            width, height = _versioned(file, box, _TKHD)
-            size = width >> 16, height >> 16
-        elif box.kind == b"mdia":
-            for child in _boxes(file, box.start, box.end, box.name):
-                if child.kind == b"hdlr" and child.end - child.start >= 12:
-                    handler = _read(file, child.start + 8, 4, child.name)
-    if handler != b"vide":
-        return None
-    if size is None or 0 in size:
+def _children(file: BinaryIO, box: _Box | None) -> dict[bytes, _Box]:
+    """What is inside a box, by kind. Only one of a kind counts: else boxes in boxes in boxes could keep us busy."""
+    return {} if box is None else {child.kind: child for child in _boxes(file, box.start, box.end, box.name)}
+
+
+def _handler(file: BinaryIO, hdlr: _Box | None) -> bytes:
+    """What a track is of: `vide`, `soun`, or something else."""
+    return b"" if hdlr is None or hdlr.end - hdlr.start < 12 else _read(file, hdlr.start + 8, 4, hdlr.name)
+
+
+def _shown_size(file: BinaryIO, tkhd: _Box | None) -> tuple[int, int]:
+    """Width and height of a video track, in pixels, after its matrix."""
+    a, b, width, height = _versioned(file, tkhd, _TKHD) if tkhd else (0, 0, 0, 0)
+    width, height = width >> 16, height >> 16
+    if not width or not height:
         raise NotMedia("the video track has no picture size")
-    return size
+    # A matrix that begins with 0 and not with 0, 0 (which is none) makes rows of columns: a quarter turn.
+    return (height, width) if a == 0 and b else (width, height)
 
 
-def _versioned(file: BinaryIO, box: _Box, layouts: dict[int, struct.Struct]) -> tuple[int, int]:
-    """Two numbers of a full box, whose first byte, its version, says where they stand."""
+def _has_samples(file: BinaryIO, mdia: dict[bytes, _Box]) -> bool:
+    """Whether there is anything in a track, by its duration or its table of sample sizes."""
+    header = mdia.get(b"mdhd")
+    if header and _versioned(file, header, _TIMES)[1] not in _NO_DURATION:
+        return True
+    table = _children(file, _children(file, mdia.get(b"minf")).get(b"stbl"))
+    sizes = table.get(b"stsz") or table.get(b"stz2")
+    return (
+        sizes is not None and sizes.end - sizes.start >= 12 and _read(file, sizes.start + 8, 4, sizes.name) != bytes(4)
+    )
+
+
+def _versioned(file: BinaryIO, box: _Box, layouts: dict[int, struct.Struct]) -> tuple[int, ...]:
+    """Numbers of a full box, whose first byte, its version, says where they stand."""
     length = box.end - box.start
     layout = layouts.get(_read(file, box.start, 1, box.name)[0]) if length else None
     if layout is None or length < layout.size:
         raise NotMedia(f"{box.name} is malformed")
-    first, second = layout.unpack(_read(file, box.start, layout.size, box.name))
-    return first, second
+    return layout.unpack(_read(file, box.start, layout.size, box.name))
 
 
 # Pictures

@@ -4,6 +4,7 @@
     ├── Transient            try again later; nothing was decided
     │   ├── LedgerUnavailable    Redis is down or silent
     │   ├── VendorUnreachable    no usable answer from the vendor
+    │   │   └── VendorBusy           its rate limit was hit
     │   ├── StoreUnavailable     the bucket refused or did not confirm
     │   ├── FetchFailed          a download broke, was cut short, or was no video
     │   └── Interrupted          this process is stopping: hand the work over
@@ -33,6 +34,15 @@ class LedgerUnavailable(Transient):
 
 class VendorUnreachable(Transient):
     """The vendor gave no usable answer: transport fault, 5xx, maintenance, bad key or not JSON."""
+
+
+class VendorBusy(VendorUnreachable):
+    """The account's rate limit was hit: nothing was done, and nobody should ask for `pause` seconds."""
+
+    def __init__(self, message: str, pause: float):
+        """A message, and the pause in seconds."""
+        super().__init__(message)
+        self.pause = pause
 
 
 class StoreUnavailable(Transient):

@@ -5,28 +5,20 @@ writes it back only if nobody else wrote in between; so each method is one atomi
 """
 
 from collections.abc import Iterator
-from enum import StrEnum
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from app.domain.asked import NOTHING_ASKED, Asked, compare, lines, satisfies
 from app.domain.callbacks import Outcome
 from app.domain.container import Media
 from app.domain.policy import DEAD_ROUNDS, INVISIBLE, Policy
 from app.domain.rendition import Order, OrderClaim, Rendition, RenditionState
+from app.domain.states import State
+from app.domain.submission import Submission
 from app.domain.urls import Urls
 from app.domain.vendor import OrderAnswer, OrderProgress, Progress, Verdict
-from app.domain.work import UPGRADES, Item, Kind, Step, Work
-
-
-class State(StrEnum):
-    """A generation's state as users see it (design 3.4)."""
-
-    WAITING = "waiting"
-    MIRRORING = "mirroring"
-    COMPLETE = "complete"
-    FAILED = "failed"
-    LOST = "lost"
-
+from app.domain.work import UPGRADES, Item, Kind, Step, Work, upgrade_account
 
 #: answers with code 500 in a row that confirm a reported failure of an upgrade
 DENIALS = 3
@@ -43,6 +35,14 @@ class Generation(BaseModel):
     task_id: str
     tracked_at: float
     labels: dict[str, str] = Field(default_factory=dict)
+    #: our id of its submission, if it was submitted here; what was asked for then; the generation that it extends
+    submission: str = ""
+    request: dict[str, Any] = Field(default_factory=dict)
+    parent: str = ""
+    #: credits reserved for it, its upgrades not counted
+    price: float = 0.0
+    #: what the video was asked to be like
+    asked: Asked = NOTHING_ASKED
     #: upgrades wanted for result 0
     upgrades: list[Kind] = Field(default_factory=list)
     #: the vendor's verdict: `generating` until there is one
@@ -59,8 +59,11 @@ class Generation(BaseModel):
     code: int = 0
     msg: str = ""
     fallback: bool = False
+    #: what the vendor says it took, upgrades not counted
     credits: float | None = None
     error: str = ""
+    #: what is missing from the vendor's account of a success; asked about until the time to give up
+    missing: str = ""
     #: callbacks received, and how many of them were repeats
     received: int = 0
     duplicates: int = 0
@@ -84,17 +87,17 @@ class Generation(BaseModel):
         """The state that users see."""
         if self.verdict is Progress.FAILED:
             return State.FAILED
-        if self.given_up or self._lost_renditions():
+        if self._lost_renditions():
             return State.LOST
         if self.verdict is not Progress.SUCCEEDED:
-            return State.WAITING
+            return State.LOST if self.given_up else State.WAITING
         return State.COMPLETE if self.complete_at is not None else State.MIRRORING
 
     @property
     def undecided(self) -> bool:
-        """Whether the vendor has to be asked for a verdict."""
+        """Whether the vendor has to be asked for a verdict, or for what is missing from it."""
         if self.verdict is Progress.SUCCEEDED:
-            return False
+            return bool(self.missing) and not self.given_up
         return self.doubt_since is not None or not (self.given_up or self.verdict is Progress.FAILED)
 
     @property
@@ -107,12 +110,52 @@ class Generation(BaseModel):
         """The rendition of a kind and index, if it is wanted."""
         return next((r for r in self.renditions if r.kind is kind and r.index == index), None)
 
+    @property
+    def cost(self) -> float:
+        """What it and its upgrades are reckoned to have cost, in credits."""
+        own = self.price if self.credits is None else self.credits
+        return own + sum(rendition.cost for rendition in self.renditions)
+
+    def bills(self) -> dict[str, float]:
+        """What is known for certain to have been paid, in credits, by the account that it was reserved under."""
+        paid: dict[str, float] = {}
+        if self.submission and self.credits is not None:
+            paid[str(Item(Step.SUBMIT, self.submission))] = self.credits
+        for rendition in self.renditions:
+            account = upgrade_account(self.task_id, rendition.kind, rendition.index, rendition.orders)
+            if rendition.order is not None and rendition.order.credits is not None:
+                paid[account] = rendition.order.credits
+            elif rendition.refused:
+                paid[account] = 0.0
+        return paid
+
     def asked_for(self, kind: Kind, index: int) -> bool:
         """Whether an upgrade is wanted already, and has not come to be unavailable."""
         rendition = self.find(kind, index)
         return rendition is not None and rendition.state is not RenditionState.UNAVAILABLE
 
-    def work(self, item: Item) -> Work | None:
+    def why_not_extend(self) -> str:
+        """Why it cannot be extended; empty: it can (veo-api §3)."""
+        if self.verdict is not Progress.SUCCEEDED:
+            return "it has no verdict yet" if self.state is State.WAITING else f"it is {self.state}"
+        if any(r.kind is Kind.HD and r.state is not RenditionState.UNAVAILABLE for r in self.renditions):
+            return "its 1080p was made or is wanted, and the vendor extends no generation whose 1080p was made"
+        return ""
+
+    def why_not_upgrade(self, kind: Kind, index: int) -> str:
+        """Why one of its results cannot be upgraded; empty: it can."""
+        if self.fallback:
+            return "the fallback model made this video: it cannot be upgraded"
+        if self.state is State.WAITING:
+            return 'the generation has no verdict yet; PUT it with "upgrades" to have it upgraded when it succeeds'
+        result = self.find(Kind.RESULT, index)
+        if self.verdict is not Progress.SUCCEEDED or result is None:
+            return f"the generation is {self.state} and has no result {index} that could be upgraded"
+        if satisfies(kind, lines(result.look)):
+            return f"result {index} has {lines(result.look)} lines already: a {kind} would bring nothing"
+        return ""
+
+    def find_work(self, item: Item) -> Work | None:
         """The work that an item stands for."""
         if item.kind is None:
             return self.settle if item.step is Step.SETTLE else self.manifest
@@ -146,14 +189,30 @@ class Generation(BaseModel):
         generation.settle.at = now + policy.first_poll_after
         return generation
 
+    def adopt(self, submission: Submission, now: float) -> bool:
+        """Carry on what was submitted here. False: it is another submission's."""
+        if self.submission not in ("", submission.id):
+            return False
+        if not self.submission:
+            self.tracked_at = min(self.tracked_at, submission.tracked_at)
+            self.submission, self.parent, self.price = submission.id, submission.parent, submission.price
+            self.request, self.asked = submission.request.shown(), submission.request.asked
+            self._changed(now)
+        self.set_labels(submission.labels, now)
+        self.want_upgrades(submission.upgrades, now)
+        return True
+
     def want_upgrades(self, kinds: list[Kind], now: float) -> None:
         """Want upgrades of result 0; those wanted already stay as they are, those unavailable too."""
         self.upgrades += [kind for kind in kinds if kind not in self.upgrades]
-        if self.verdict is Progress.SUCCEEDED:
+        eligible = self.verdict is Progress.SUCCEEDED and self.find(Kind.RESULT, 0) is not None
+        if eligible and not self._must_be_looked_at():
             for kind in self.upgrades:
                 rendition = self.find(kind, 0)
                 # What existed at the vendor's without being asked for here has no order: now it is asked for.
-                if rendition is None or (rendition.state is RenditionState.UNAVAILABLE and rendition.orders == 0):
+                if rendition is None and (needless := self._why_needless(kind)):
+                    self._end_upgrade(self._want(kind, 0, now), needless, now)
+                elif rendition is None or rendition.denied:
                     self.want_upgrade(kind, 0, now)
 
     def want_upgrade(self, kind: Kind, index: int, now: float) -> None:
@@ -162,14 +221,15 @@ class Generation(BaseModel):
         The fallback model's videos have none (veo-api §4).
         """
         rendition = self.find(kind, index)
+        if rendition is not None:
+            rendition.unasked = False
         if rendition is None:
             rendition = self._want(kind, index, now)
             if self.fallback:
                 self._end_upgrade(rendition, "made by the fallback model: cannot be upgraded", now)
         elif rendition.state is RenditionState.UNAVAILABLE and not self.fallback:
             # A new order: with its own intention, its own callback URL, its own place in the budget.
-            rendition.last_asked = rendition.order.asked_at if rendition.order else rendition.last_asked
-            rendition.order = None
+            rendition.drop_order()
             self._try_again(rendition, now)
 
     def set_labels(self, labels: dict[str, str], now: float) -> None:
@@ -184,7 +244,10 @@ class Generation(BaseModel):
 
         An upgrade that is unavailable is left as it is: trying again may cost credits, so it has to be asked for by name.
         """
-        if self.state is State.FAILED or self.given_up:
+        if self.verdict is Progress.SUCCEEDED and self.missing:
+            self.given_up = False
+            self.settle.put_back(now)
+        elif self.state is State.FAILED or self.given_up:
             self.verdict, self.given_up, self.doubt_since = Progress.GENERATING, False, None
             self.code, self.msg, self.error, self.verdict_at, self.verdict_from = 0, "", "", None, ""
             self.waiting_since = now
@@ -194,7 +257,7 @@ class Generation(BaseModel):
         again = [rendition for rendition in self.renditions if rendition.state is RenditionState.FAILED]
         for rendition in again:
             self._try_again(rendition, now)
-        return len(again)
+        return len(again) + bool(self.missing)
 
     # --- news ----------------------------------------------------------------------------------------------------------
 
@@ -220,14 +283,27 @@ class Generation(BaseModel):
 
         :param source: `callback` or `poll`: what brought it
         """
-        if verdict.credits is not None:
-            self.credits = verdict.credits
-        if verdict.progress is Progress.SUCCEEDED and verdict.urls.result:
+        self.hear_credits(verdict.credits, now)
+        if self.asked == NOTHING_ASKED:
+            self.asked = verdict.asked
+        if verdict.progress is Progress.SUCCEEDED:
+            self._note_missing(verdict.urls, now)
+        if verdict.progress is Progress.SUCCEEDED and verdict.urls:
             self._succeed(verdict, source, now)
         elif verdict.progress is Progress.FAILED and self.verdict is Progress.GENERATING:
             self._set_verdict(verdict, source, now)
         elif verdict.progress is Progress.FAILED and now - (self.doubt_since or now) > INVISIBLE:
             self._end_doubt()  # said again, and not in the moments in which the vendor's records may lag
+
+    def hear_credits(self, credits: float | None, now: float) -> None:
+        """What the vendor says that it took for the generation, if it says so."""
+        if credits is not None and credits != self.credits:
+            self.credits = credits
+            self._changed(now)
+
+    def await_turn(self, until: float) -> None:
+        """The vendor may not be asked before `until`: enough others are asked about just now."""
+        self.settle.put_back(until)
 
     def await_verdict(self, now: float, policy: Policy, trouble: str = "") -> None:
         """Ask again later if there is no verdict yet, or give up when it is too late.
@@ -240,6 +316,8 @@ class Generation(BaseModel):
         if not self.given_up:
             self.error = f"the vendor cannot be asked: {trouble}" if trouble else ""
         began = self.waiting_since if self.doubt_since is None else self.doubt_since
+        if self.verdict is Progress.SUCCEEDED and self.verdict_at is not None:
+            began = self.verdict_at
         end = began + (max(policy.give_up_after, policy.link_lifetime) if trouble else policy.give_up_after)
         if now >= end:
             self._give_up(now, policy)
@@ -270,8 +348,11 @@ class Generation(BaseModel):
         rendition.end(RenditionState.STORED)
         rendition.key, rendition.bytes, rendition.sha256 = key, size, sha256
         rendition.width, rendition.height, rendition.seconds = media.width, media.height, media.seconds
+        rendition.audio = media.audio
         rendition.stored_at, rendition.url, rendition.link, rendition.dead_rounds = now, "", "", 0
+        self._compare()
         self._changed(now)
+        self.want_upgrades([], now)
 
     def retry_later(self, rendition: Rendition, error: str, now: float, policy: Policy, chance: float) -> None:
         """An attempt failed. It is tried again until the link's life ends; a failed download fails no generation."""
@@ -318,6 +399,7 @@ class Generation(BaseModel):
         """Give a rendition up, by name."""
         rendition.end(RenditionState.FAILED, error)
         self._changed(now)
+        self.want_upgrades([], now)
 
     # --- upgrades ------------------------------------------------------------------------------------------------------
 
@@ -332,21 +414,37 @@ class Generation(BaseModel):
         fence = rendition.work.claim(now, policy.lease)
         if fence is None:
             return None
+        if rendition.order is None and (excess := self.over_budget(policy.price(kind), policy)):
+            self._end_upgrade(rendition, excess, now)
+            return None
         if rendition.order is None:
-            rendition.order = Order(intended_at=now, token=token, asked_at=rendition.last_asked)
+            price = policy.price(kind)
+            rendition.order = Order(intended_at=now, token=token, asked_at=rendition.last_asked, price=price)
             rendition.orders += 1
         rendition.state = RenditionState.REQUESTED
         order = rendition.order
         return OrderClaim(fence, order.token, order.alias, sent=order.asks > 0)
 
-    def may_send_order(self, rendition: Rendition, fence: int, now: float, policy: Policy) -> bool:
-        """Whether the ordering request may be sent now; noted, so that two never go out within the poll interval (veo-api §6)."""
+    def over_budget(self, price: float, policy: Policy) -> str:
+        """Why no more may be spent on this generation; empty: it may."""
+        limit = policy.credits_per_generation
+        if limit is None or self.cost + price <= limit:
+            return ""
+        return f"over REELKEEP_CREDITS_PER_GENERATION: {self.cost:g} spent, {price:g} more would exceed {limit:g}"
+
+    def may_send_order(
+        self, rendition: Rendition, fence: int, now: float, policy: Policy, *, repeats: bool = True
+    ) -> bool:
+        """Whether the ordering request may be sent now; noted, so that two never go out within the poll interval (veo-api §6).
+
+        :param repeats: whether the vendor takes a repeated order for a question; if not, it goes out once
+        """
         order = rendition.order
         if order is None or not rendition.work.renew(fence, now, policy.lease):
             return False
-        if now - order.asked_at < policy.poll_interval:
+        if now - order.asked_at < policy.poll_interval or (order.arrived and not repeats):
             return False
-        order.asked_at = now
+        order.asked_at, order.arrived = now, True
         order.asks += 1
         return True
 
@@ -381,38 +479,47 @@ class Generation(BaseModel):
             soonest = now if order.alias else max(now, order.asked_at + policy.poll_interval)
             rendition.work.put_back(soonest if revived else min(soonest, rendition.work.at or soonest))
 
+    def name_order(self, rendition: Rendition, task_id: str | None) -> None:
+        """The vendor runs an order under an id of its own."""
+        if rendition.order is not None and task_id and task_id != self.task_id:
+            rendition.order.alias = task_id
+
     def hear_order(self, rendition: Rendition, answer: OrderAnswer, now: float, policy: Policy) -> None:
         """Take in the vendor's answer about an upgrade."""
         order = rendition.order
         if rendition.ended or rendition.url or order is None:
             return
-        if answer.task_id and answer.task_id != self.task_id:
-            order.alias = answer.task_id
+        self.name_order(rendition, answer.task_id)
+        if answer.credits is not None:
+            order.credits = answer.credits
         refused = answer.progress in (OrderProgress.NOT_YET, OrderProgress.UNAVAILABLE)
+        order.arrived = order.arrived and not refused
         order.taken = order.taken or (order.asks > 0 and not refused)
         rendition.error = answer.msg if answer.progress in (OrderProgress.NOT_YET, OrderProgress.UNCERTAIN) else ""
         # A code 500 may be a passing fault; several in a row, after a callback that reported failure, are the confirmation.
         order.denials = order.denials + 1 if order.reported and answer.code in (500, 501) else 0
-        asked_long_ago = now - order.intended_at >= policy.give_up_after
-        if answer.progress is OrderProgress.READY and answer.urls.result:
+        # While the vendor cannot be reached, nothing that was paid for is given up before its link's life would be over.
+        age = now - order.intended_at
+        too_late = age >= (policy.give_up_after if answer.code else max(policy.give_up_after, policy.link_lifetime))
+        if answer.progress is OrderProgress.READY and any(answer.urls.result):
             self._receive_upgrade(rendition, answer.urls, now)
         elif answer.progress is OrderProgress.UNAVAILABLE or order.denials >= DENIALS:
             self._end_upgrade(rendition, answer.msg or f"the vendor answered code {answer.code}", now)
-        elif (
-            asked_long_ago and answer.code
-        ):  # while the vendor cannot be reached, nothing that was paid for is given up
+        elif too_late:
             last = answer.msg or order.reported or f"code {answer.code}"
-            self._end_upgrade(rendition, f"nothing within {policy.give_up_after:g} s; last: {last}", now)
+            self._end_upgrade(rendition, f"nothing within {age:.0f} s; last: {last}", now)
         else:
             first = answer.progress is OrderProgress.ORDERED and order.asks == 1 and not order.news
-            pause = policy.poll_pause(now - order.intended_at, expected=False)
+            pause = policy.poll_pause(age, expected=False)
             rendition.work.put_back(now + (policy.upgrade_pause(rendition.kind) if first else pause))
         order.news = False
 
     def deny_upgrade(self, kind: Kind, index: int, reason: str, now: float) -> None:
         """Note an upgrade that exists at the vendor's, but that nobody asked for here."""
         if self.find(kind, index) is None:
-            self._end_upgrade(self._want(kind, index, now), reason, now)
+            rendition = self._want(kind, index, now)
+            rendition.unasked = True
+            self._end_upgrade(rendition, reason, now)
 
     # --- the manifest --------------------------------------------------------------------------------------------------
 
@@ -460,6 +567,39 @@ class Generation(BaseModel):
         if verdict.main is Kind.RESULT:
             self.want_upgrades([], now)
 
+    def _note_missing(self, urls: Urls, now: float) -> None:
+        """A success whose `resultUrls` is not whole is asked about again."""
+        gaps = urls.result.count("")
+        missing = "the vendor says that it succeeded, but names no result" if not urls.result else ""
+        if gaps:
+            missing = f"the vendor's list of results has {len(urls.result)} entries, of which {gaps} name no file"
+        if missing != self.missing:
+            self.missing = missing
+            self._changed(now)
+
+    def _must_be_looked_at(self) -> bool:
+        """Whether it takes a look at the file to know if an upgrade is wanted: a large one was asked for, and may have come."""
+        result = self.find(Kind.RESULT, 0)
+        return self.asked.resolution in UPGRADES and result is not None and not result.ended
+
+    def _why_needless(self, kind: Kind) -> str:
+        """Why an upgrade of result 0 is not bought although it is wanted; empty: it is."""
+        result = self.find(Kind.RESULT, 0)
+        have = lines(result.look) if result else None
+        return f"not bought: the result itself has {have} lines" if satisfies(kind, have) else ""
+
+    def _compare(self) -> None:
+        """Hold what is stored against what was asked for."""
+        # Where there is an original, it and not the result may have the shape that was asked for (veo-api §4).
+        has_origin = any(rendition.kind is Kind.ORIGIN for rendition in self.renditions)
+        asked = self.asked.model_copy(update={"aspect_ratio": ""}) if has_origin else self.asked
+        for rendition in self.renditions:
+            if rendition.state is RenditionState.STORED:
+                base = self.find(Kind.RESULT, rendition.index)
+                stored = base is not None and base.state is RenditionState.STORED
+                look = base.look if base is not None and stored else None
+                rendition.mismatch = compare(rendition.kind, asked, rendition.look, look)
+
     def _lost_renditions(self) -> bool:
         """Whether a video is lost. A preview picture is no loss."""
         return any(r.state is RenditionState.FAILED and r.kind is not Kind.IMAGE for r in self.renditions)
@@ -472,6 +612,9 @@ class Generation(BaseModel):
 
     def _give_up(self, now: float, policy: Policy) -> None:
         self.settle.put_back(None)
+        if self.verdict is Progress.SUCCEEDED:  # what is missing stays visible
+            self.given_up = True
+            return
         if self.doubt_since is not None:
             self._end_doubt()
             return
@@ -496,7 +639,7 @@ class Generation(BaseModel):
         return rendition
 
     def _receive_upgrade(self, rendition: Rendition, urls: Urls, now: float) -> None:
-        rendition.url, rendition.error = urls.result[0], ""
+        rendition.url, rendition.error = next(url for url in urls.result if url), ""
         rendition.state = RenditionState.WANTED
         rendition.work.put_back(now)
         if urls.image and self.find(Kind.IMAGE, rendition.index) is None:
@@ -527,4 +670,5 @@ def _by_rendition(verdict: Verdict) -> Iterator[tuple[Kind, int, str]]:
     kinds = ((verdict.main, urls.result), (Kind.ORIGIN, urls.origin), (Kind.FULL, urls.full), (Kind.IMAGE, urls.image))
     for kind, found in kinds:
         for index, url in enumerate(found):
-            yield kind, index, url
+            if url:
+                yield kind, index, url

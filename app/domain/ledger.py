@@ -1,14 +1,16 @@
 """The ledger as the pipeline sees it: the record of all generations, and the index of what is due."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol, TypeVar
 
 from pydantic import BaseModel
 
-from app.domain.generation import Generation, State
+from app.domain.generation import Generation
 from app.domain.rendition import Rendition
+from app.domain.states import State
+from app.domain.submission import Submission
 from app.domain.work import Item, Kind
 
 T = TypeVar("T")
@@ -63,7 +65,7 @@ class Recorded(StrEnum):
 
 @dataclass
 class Draft:
-    """What one transition reads and writes."""
+    """What one transition reads and writes: a generation, or a submission, by the id that was asked for."""
 
     #: the ledger's clock, epoch seconds
     now: float
@@ -75,9 +77,16 @@ class Draft:
     settled: int = 0
     #: settled callbacks to keep for people and for replays
     history: list[Entry] = field(default_factory=list)
-    #: ids of the vendor's, and tokens in callback URLs, that from now on name an upgrade of this generation
+    #: ids of the vendor's that from now on name an upgrade of this generation
     aliases: dict[str, tuple[Kind, int]] = field(default_factory=dict)
-    tokens: dict[str, tuple[Kind, int]] = field(default_factory=dict)
+    #: tokens in callback URLs, and what they name from now on: an upgrade (`upgrade_name`), a submission, a generation
+    tokens: dict[str, str] = field(default_factory=dict)
+    submission: Submission | None = None
+
+    @property
+    def record(self) -> Generation | Submission | None:
+        """Whichever it is."""
+        return self.submission or self.generation
 
     def find(self, item: Item) -> Rendition | None:
         """The rendition that an item is about."""
@@ -86,9 +95,9 @@ class Draft:
 
 @dataclass(frozen=True)
 class Page:
-    """One page of generations, newest first."""
+    """One page of generations, and of submissions that have no generation yet, newest first."""
 
-    generations: list[Generation]
+    generations: list[Generation | Submission]
     #: where the next page begins; None: this was the last
     cursor: str | None
 
@@ -117,6 +126,19 @@ class Health:
     unclaimed: float
     #: items whose step keeps failing, with the reason
     faults: dict[str, str]
+    #: the vendor account's balance when it was last looked at, and why it could not be
+    credits: float | None = None
+    credits_at: float | None = None
+    credits_error: str = ""
+
+
+@dataclass(frozen=True)
+class Limit:
+    """So many requests in any so many seconds, across the fleet."""
+
+    name: str
+    slots: int
+    window: float
 
 
 class Ledger(Protocol):
@@ -126,8 +148,8 @@ class Ledger(Protocol):
         """Record a callback, index it and enqueue its settling, in one atomic step."""
         ...
 
-    def change(self, task_id: str, transition: Callable[[Draft], T], focus: Item | None = None) -> T:
-        """Run a transition on a generation and write the outcome, atomically.
+    def change(self, record_id: str, transition: Callable[[Draft], T], focus: Item | None = None) -> T:
+        """Run a transition on a generation or a submission and write the outcome, atomically.
 
         The transition may run several times, each time on a fresh draft, if others write in between: it must do nothing but
         change the draft. What is due at once is enqueued in the same step.
@@ -136,8 +158,8 @@ class Ledger(Protocol):
         """
         ...
 
-    def read(self, task_id: str) -> Draft:
-        """A generation as it is now."""
+    def read(self, record_id: str) -> Draft:
+        """A generation or a submission as it is now."""
         ...
 
     def history(self, task_id: str) -> list[Entry]:
@@ -160,12 +182,32 @@ class Ledger(Protocol):
         """Whether this caller does a periodic job now: several may come, one every `every` seconds may act."""
         ...
 
-    def reserve(self, name: str, credits: float, budget: float) -> float | None:
-        """Reserve credits of the UTC day's budget, once for each name. Gives None, or when the next day begins: over budget."""
+    def reserve(self, name: str, credits: float, limits: Mapping[str, float]) -> float | None:
+        """Reserve credits of the UTC day, once for each name. Gives None, or when the next day begins: over budget.
+
+        :param name: what they are for; its first word is the step, for which a total of its own is kept
+        :param limits: the budgets of the day by step; of everything under `total`
+        """
         ...
 
-    def take_slot(self, name: str, slots: int, window: float) -> float | None:
-        """Take one of `slots` in any `window` seconds, across the fleet. Gives None, or when one will be free."""
+    def settle_credits(self, name: str, credits: float) -> None:
+        """What was reserved under a name has turned out to cost so much."""
+        ...
+
+    def spent_today(self) -> dict[str, float]:
+        """Credits reserved or spent this UTC day, by step and in `total`."""
+        ...
+
+    def take_slot(self, limit: Limit, item: Item) -> float | None:
+        """Take a slot for an item. Gives None, or when its turn comes: who waits has one, in the order of coming."""
+        ...
+
+    def pause(self, limit: Limit, seconds: float) -> None:
+        """Let nobody have a slot for so many seconds."""
+        ...
+
+    def wake(self) -> float:
+        """Enqueue what is due. Gives the seconds until more will be; infinity: nothing is waiting."""
         ...
 
     def note_health(self, facts: dict[str, str]) -> None:

@@ -5,6 +5,7 @@ from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from app.domain.asked import Look
 from app.domain.work import Kind, Work
 
 
@@ -32,6 +33,8 @@ class Order(BaseModel):
     #: when the ordering request was last sent, and how often it was
     asked_at: float = 0.0
     asks: int = 0
+    #: the last request that was sent may have arrived: no refusal of it is known
+    arrived: bool = False
     #: secret part of this order's callback URL
     token: str = ""
     #: the id that the vendor runs it under, if it is another than the parent's
@@ -44,6 +47,14 @@ class Order(BaseModel):
     taken: bool = False
     #: a callback came since the vendor was last asked
     news: bool = False
+    #: credits reserved for it, and what the vendor says it took
+    price: float = 0.0
+    credits: float | None = None
+
+    @property
+    def cost(self) -> float:
+        """What it is reckoned to have cost, in credits."""
+        return self.price if self.credits is None else self.credits
 
 
 class Rendition(BaseModel):
@@ -69,20 +80,62 @@ class Rendition(BaseModel):
     #: the present order of an upgrade, and how many there have been
     order: Order | None = None
     orders: int = 0
+    #: we know of it only because the vendor spoke of it
+    unasked: bool = False
     #: when the order before the present one was last sent
     last_asked: float = 0.0
+    #: orders that the vendor took, the present one not counted, and what they are reckoned to have cost in credits
+    former: int = 0
+    former_cost: float = 0.0
     key: str = ""
     bytes: int | None = None
     sha256: str = ""
     width: int | None = None
     height: int | None = None
     seconds: float | None = None
+    audio: bool | None = None
+    #: in what the file is not what was asked for
+    mismatch: str = ""
     stored_at: float | None = None
+
+    @property
+    def cost(self) -> float:
+        """What all orders of it are reckoned to have cost, in credits."""
+        return self.former_cost + (self.order.cost if self.order and not self.refused else 0.0)
+
+    @property
+    def refused(self) -> bool:
+        """The vendor did not take the present order."""
+        return self.state is RenditionState.UNAVAILABLE and self.order is not None and not self.order.taken
+
+    @property
+    def taken(self) -> int:
+        """How many orders of it the vendor took, or may have taken."""
+        return self.former + (self.order is not None and self.order.taken)
+
+    @property
+    def look(self) -> Look:
+        """What the stored file says of itself."""
+        return Look(self.width, self.height, self.seconds, self.audio)
 
     @property
     def ended(self) -> bool:
         """Stored, or a named failure."""
         return self.state in END_STATES
+
+    @property
+    def denied(self) -> bool:
+        """It exists at the vendor's, but nobody has asked for it here."""
+        return self.state is RenditionState.UNAVAILABLE and self.unasked
+
+    def drop_order(self) -> None:
+        """Make way for a new order: with its own intention, its own callback URL, its own place in the budget."""
+        if self.order is None:
+            return
+        self.last_asked = self.order.asked_at
+        self.former += self.order.taken
+        self.former_cost += self.order.cost if self.order.taken else 0.0
+        self.order = None
 
     def end(self, state: RenditionState, error: str = "") -> None:
         """Come to an end. Nothing undoes `stored`."""

@@ -13,7 +13,7 @@ _URL = re.compile(r"https?://[^\s\"'<>\\\x00-\x20\ud800-\udfff]{1,4000}", re.ASC
 
 @dataclass(frozen=True)
 class Urls:
-    """URLs by rendition kind; the place in the tuple is the rendition's index."""
+    """URLs by rendition kind; the place in the tuple is the rendition's index. In `result` an empty text: one is missing."""
 
     result: tuple[str, ...] = ()
     origin: tuple[str, ...] = ()
@@ -27,34 +27,43 @@ class Urls:
 NO_URLS = Urls()
 
 
-def read_urls(value: object) -> tuple[str, ...]:
+def read_urls(value: object, *, keep_places: bool = False) -> tuple[str, ...]:
     """Read a list of URLs: an array, a JSON string of one, `[http://…]`, or one bare URL (veo-api §4).
 
     What is no http(s) URL is left out; repeats are dropped; anything else gives an empty tuple.
+
+    :param keep_places: in an array with any URL, an empty text stands where there is none
     """
     if isinstance(value, str):
         text = value.strip()
         if text.startswith("["):
             try:
-                return read_urls(json.loads(text))
+                return read_urls(json.loads(text), keep_places=keep_places)
             except (ValueError, RecursionError):
-                return read_urls([part.strip(" \"'") for part in text.strip("[]").split(",")])
+                parts = [part.strip(" \"'") for part in text.strip("[]").split(",")]
+                return read_urls(parts, keep_places=keep_places)
         value = [text]
     if not isinstance(value, list):
         return ()
-    found = [url for url in value if isinstance(url, str) and _URL.fullmatch(url)]
-    return tuple(dict.fromkeys(found))[:MOST]
+    found: dict[str | int, str] = {}
+    for place, url in enumerate(value):
+        if isinstance(url, str) and _URL.fullmatch(url):
+            found[url] = url
+        elif keep_places:
+            found[place] = ""
+    return tuple(found.values())[:MOST] if any(found.values()) else ()
 
 
 def collect_urls(*places: object) -> Urls:
     """Take the URLs from the first of several objects that has any of a kind, in either spelling."""
     objects = [place for place in places if isinstance(place, Mapping)]
 
-    def first(*names: str) -> tuple[str, ...]:
-        return next((urls for place in objects for name in names if (urls := read_urls(place.get(name)))), ())
+    def first(*names: str, keep_places: bool = False) -> tuple[str, ...]:
+        read = (read_urls(place.get(name), keep_places=keep_places) for place in objects for name in names)
+        return next((urls for urls in read if urls), ())
 
     return Urls(
-        result=first("resultUrls", "result_urls", "resultUrl", "result_url", "videoUrl", "video_url"),
+        result=first("resultUrls", "result_urls", "resultUrl", "result_url", "videoUrl", "video_url", keep_places=True),
         origin=first("originUrls", "origin_urls"),
         full=first("fullResultUrls", "full_result_urls"),
         image=first("imageUrls", "image_urls"),

@@ -4,8 +4,35 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
+from app.domain.asked import NOTHING_ASKED, Asked
+from app.domain.requests import Request
 from app.domain.urls import NO_URLS, Urls
 from app.domain.work import Kind
+
+
+class SubmitProgress(StrEnum):
+    """What became of a request to create a generation or an extension (veo-api §1, "submit outcomes")."""
+
+    #: created: the answer has its id
+    CREATED = "created"
+    #: certainly not created, for now: the same request may go again (429, maintenance, never reached the vendor)
+    BUSY = "busy"
+    #: certainly not created, and the same request would be refused again
+    REFUSED = "refused"
+    #: it may or may not have been created: sending it again could pay twice
+    UNCERTAIN = "uncertain"
+
+
+@dataclass(frozen=True)
+class SubmitAnswer:
+    """An answer to a request to create something."""
+
+    progress: SubmitProgress
+    code: int = 0
+    msg: str = ""
+    task_id: str | None = None
+    #: the account's rate limit was hit: nobody may send for so many seconds
+    pause: float | None = None
 
 
 class Progress(StrEnum):
@@ -30,6 +57,10 @@ class Verdict:
     credits: float | None = None
     #: what the result URLs are: `4k` for a 4K task that runs under an id of its own
     main: Kind = Kind.RESULT
+    #: what the vendor's record says was asked for
+    asked: Asked = NOTHING_ASKED
+    #: entries of `resultUrls` that are no URL
+    missing: int = 0
 
 
 class OrderProgress(StrEnum):
@@ -57,20 +88,42 @@ class OrderAnswer:
     urls: Urls = NO_URLS
     #: the id that the vendor runs the upgrade under; may be the parent's
     task_id: str | None = None
+    #: what the vendor says it took
+    credits: float | None = None
+    #: the account's rate limit was hit: nobody may send for so many seconds
+    pause: float | None = None
 
 
 class Vendor(Protocol):
-    """The vendor's API. Every method has time-outs and raises VendorUnreachable when there is no usable answer."""
+    """The vendor's API. Every method has time-outs, and raises VendorUnreachable when there is no usable answer unless it says
+    otherwise."""
+
+    @property
+    def repeats_are_questions(self) -> bool:
+        """Whether ordering an upgrade again only asks about it (veo-api §6). If not, it would buy it again (veo-api §13)."""
+        ...
+
+    def submit(self, request: Request, callback_url: str | None) -> SubmitAnswer:
+        """Create a generation or an extension. Costs money. A fault is an UNCERTAIN answer, or a BUSY one if the request
+        certainly never reached the vendor."""
+        ...
 
     def ask_details(self, task_id: str) -> Verdict:
-        """Ask what became of a generation. Never about a parent to learn of its 4K: it answers with the base's URLs."""
+        """Ask what became of a generation. Never about a parent to learn of its 4K: it answers with the base's URLs.
+
+        :raises VendorBusy: the rate limit was hit
+        """
         ...
 
     def ask_upgrade(self, kind: Kind, task_id: str, index: int, callback_url: str | None) -> OrderAnswer:
-        """Order an upgrade, or ask about it: the vendor has one request for both. A fault is an UNCERTAIN answer.
+        """Order an upgrade, or ask about it, as `repeats_are_questions` says. A fault is an UNCERTAIN answer.
 
-        :param callback_url: for 4K; 1080p has no callback
+        :param callback_url: for what has a callback
         """
+        ...
+
+    def read_credit(self) -> float:
+        """The account's balance in credits."""
         ...
 
     def renew_link(self, url: str) -> str | None:

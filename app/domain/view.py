@@ -8,17 +8,31 @@ from typing import Any
 
 from app.domain.generation import Generation
 from app.domain.rendition import Rendition
+from app.domain.states import State
+from app.domain.submission import Submission
+from app.domain.work import UPGRADES
 
 
-def describe(generation: Generation) -> dict[str, Any]:
-    """The generation as JSON-ready values. Times are UTC, ISO 8601 with milliseconds and `Z`."""
+def describe(record: Generation | Submission) -> dict[str, Any]:
+    """A generation, or a submission that none has come of yet, as JSON-ready values of the same names.
+
+    Times are UTC, ISO 8601 with milliseconds and `Z`. `id` is ours, of the submission, `taskId` the vendor's.
+    """
+    return _describe_submission(record) if isinstance(record, Submission) else _describe_generation(record)
+
+
+def _describe_generation(generation: Generation) -> dict[str, Any]:
     return {
+        "id": generation.submission or None,
         "taskId": generation.task_id,
         "state": str(generation.state),
         "code": generation.code or None,
         "msg": generation.msg,
         "error": generation.error or _lost_because(generation) or generation.manifest_error or None,
+        "mismatch": generation.missing or None,
         "fallback": generation.fallback,
+        "extends": generation.parent or None,
+        "request": generation.request or None,
         "labels": generation.labels,
         "upgrades": [str(kind) for kind in generation.upgrades],
         "trackedAt": show_time(generation.tracked_at),
@@ -26,8 +40,36 @@ def describe(generation: Generation) -> dict[str, Any]:
         "completeAt": show_time(generation.complete_at),
         "verdictFrom": generation.verdict_from or None,
         "callbacks": {"received": generation.received, "duplicates": generation.duplicates},
+        "creditsReserved": generation.price or None,
         "creditsConsumed": generation.credits,
         "renditions": [_describe_rendition(rendition) for rendition in generation.renditions],
+    }
+
+
+def _describe_submission(submission: Submission) -> dict[str, Any]:
+    return {
+        "id": submission.id,
+        "taskId": submission.task_id or None,
+        "state": str(submission.state or State.WAITING),
+        "code": submission.code or None,
+        "msg": submission.msg,
+        "error": submission.error or None,
+        "mismatch": None,
+        "fallback": False,
+        "extends": submission.parent or None,
+        "request": submission.request.shown(),
+        "labels": submission.labels,
+        "upgrades": [str(kind) for kind in submission.upgrades],
+        "trackedAt": show_time(submission.tracked_at),
+        "sentAt": show_time(submission.sent_at),
+        "nextAt": show_time(submission.work.at),
+        "verdictAt": None,
+        "completeAt": None,
+        "verdictFrom": None,
+        "callbacks": {"received": 0, "duplicates": 0},
+        "creditsReserved": submission.price or None,
+        "creditsConsumed": None,
+        "renditions": [],
     }
 
 
@@ -36,6 +78,12 @@ def _lost_because(generation: Generation) -> str:
 
 
 def _describe_rendition(rendition: Rendition) -> dict[str, Any]:
+    order = rendition.order
+    bought = {
+        "creditsReserved": order.price if order else None,
+        "creditsConsumed": order.credits if order else None,
+        "orders": rendition.orders,
+    }
     return {
         "kind": str(rendition.kind),
         "index": rendition.index,
@@ -46,10 +94,13 @@ def _describe_rendition(rendition: Rendition) -> dict[str, Any]:
         "width": rendition.width,
         "height": rendition.height,
         "seconds": rendition.seconds,
+        "audio": rendition.audio,
+        "mismatch": rendition.mismatch or None,
         "attempts": rendition.attempts,
         "storedAt": show_time(rendition.stored_at),
         "nextAt": None if rendition.ended else show_time(rendition.work.at),
         "error": rendition.error or None,
+        **(bought if rendition.kind in UPGRADES else {}),
     }
 
 

@@ -13,11 +13,18 @@ from pydantic import BaseModel, ConfigDict
 
 #: The vendor's ids are opaque (veo-api §1). One becomes part of keys and paths only if it looks like this.
 TASK_ID = re.compile(r"[A-Za-z0-9_-]{1,128}", re.ASCII)
+#: Our own ids of what was submitted here, which has no id of the vendor's until it is created.
+SUBMISSION_ID = re.compile(r"sub_[0-9a-f]{32}", re.ASCII)
 
 
 def is_task_id(value: object) -> bool:
     """Whether a value can be the vendor's id of a generation."""
-    return isinstance(value, str) and TASK_ID.fullmatch(value) is not None
+    return isinstance(value, str) and TASK_ID.fullmatch(value) is not None and not is_submission_id(value)
+
+
+def is_submission_id(value: object) -> bool:
+    """Whether a value is one of our ids of submissions."""
+    return isinstance(value, str) and SUBMISSION_ID.fullmatch(value) is not None
 
 
 class Kind(StrEnum):
@@ -38,6 +45,7 @@ UPGRADES = (Kind.HD, Kind.UHD)
 class Step(StrEnum):
     """What a Celery task does with an item."""
 
+    SUBMIT = "submit"
     SETTLE = "settle"
     UPGRADE = "upgrade"
     MIRROR = "mirror"
@@ -58,6 +66,7 @@ class Lane(StrEnum):
 
 
 LANES = {
+    Step.SUBMIT: Lane.QUICK,
     Step.SETTLE: Lane.QUICK,
     Step.UPGRADE: Lane.QUICK,
     Step.MANIFEST: Lane.MANIFEST,
@@ -66,7 +75,7 @@ LANES = {
 
 SWEEP_TASK = "reelkeep.sweep"
 SWEEP_QUEUE = "reelkeep.sweep"
-CHECK_TASK = "reelkeep.check_bucket"
+CHECK_TASK = "reelkeep.check_outside"
 
 
 def task_name(step: Step) -> str:
@@ -74,11 +83,22 @@ def task_name(step: Step) -> str:
     return f"reelkeep.{step}"
 
 
+def upgrade_name(task_id: str, kind: Kind, index: int) -> str:
+    """What an upgrade is called in the ledger's indexes."""
+    return f"{task_id}/{kind}/{index}"
+
+
+def upgrade_account(task_id: str, kind: Kind, index: int, order: int) -> str:
+    """What the credits for an upgrade's n-th order are reserved under."""
+    return f"{Step.UPGRADE}/{upgrade_name(task_id, kind, index)}#{order}"
+
+
 @dataclass(frozen=True, order=True)
 class Item:
-    """One thing to do: `settle/<task_id>`, `manifest/<task_id>`, `mirror/<task_id>/<kind>/<index>`, `upgrade/…`."""
+    """One thing to do: `submit/<id>`, `settle/<task_id>`, `manifest/…`, `mirror/<task_id>/<kind>/<index>`, `upgrade/…`."""
 
     step: Step
+    #: the vendor's id; for `submit` our own of the submission
     task_id: str
     kind: Kind | None = None
     index: int = 0
@@ -92,7 +112,8 @@ class Item:
         """Read an item's text. :raises ValueError: it is none."""
         step, _, rest = text.partition("/")
         task_id, _, rendition = rest.partition("/")
-        if not is_task_id(task_id):
+        is_id = is_submission_id if step == Step.SUBMIT else is_task_id
+        if not is_id(task_id):
             raise ValueError(f"no work item: {text[:200]!r}")
         if not rendition:
             return cls(Step(step), task_id)

@@ -14,10 +14,12 @@ from app.domain.ports import Bucket, Download, Fetcher
 from app.domain.rendition import Rendition
 from app.domain.urls import Urls
 from app.domain.vendor import Vendor
-from app.domain.work import Item, Kind
+from app.domain.work import UPGRADES, Item, Kind
 from app.logs import log_event
 from app.pipeline.lease import insist, keep_alive
 
+#: upgrades, and the picture that comes with one
+BOUGHT = (*UPGRADES, Kind.IMAGE)
 #: what a finished attempt does to the rendition
 Outcome = Callable[[Generation, Rendition, float], None]
 
@@ -126,8 +128,9 @@ def renew_link(item: Item, url: str, alias: str, vendor: Vendor) -> Renewal | No
     :return: None if the vendor has nothing else
     :raises VendorUnreachable:
     """
-    task_id = alias if item.kind in (Kind.UHD, Kind.IMAGE) else item.task_id
-    if task_id and item.kind is not Kind.HD:
+    # Of an upgrade only its own record tells: the parent's names the result's files (veo-api §6).
+    task_id = alias if item.kind in BOUGHT else item.task_id
+    if task_id:
         current = _pick(vendor.ask_details(task_id).urls, item)
         if current and current != url:
             return Renewal(url=current)
@@ -138,8 +141,8 @@ def renew_link(item: Item, url: str, alias: str, vendor: Vendor) -> Renewal | No
 def _pick(urls: Urls, item: Item) -> str | None:
     by_kind = {Kind.ORIGIN: urls.origin, Kind.FULL: urls.full, Kind.IMAGE: urls.image}
     found = by_kind.get(item.kind or Kind.RESULT, urls.result)
-    index = 0 if item.kind in (Kind.UHD, Kind.IMAGE) else item.index
-    return found[index] if index < len(found) else None
+    index = 0 if item.kind in BOUGHT else item.index
+    return (found[index] or None) if index < len(found) else None
 
 
 def _claim(draft: Draft, item: Item, policy: Policy) -> _Claim | None:
@@ -155,7 +158,7 @@ def _claim(draft: Draft, item: Item, policy: Policy) -> _Claim | None:
 
 
 def _alias(generation: Generation, item: Item) -> str:
-    video = generation.find(Kind.UHD, item.index)
+    video = generation.find(Kind.HD if item.kind is Kind.HD else Kind.UHD, item.index)
     return video.order.alias if video and video.order else ""
 
 

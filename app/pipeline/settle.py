@@ -1,15 +1,18 @@
 """Settling: what recorded callbacks and the details endpoint say becomes a verdict, by one path for both."""
 
 from dataclasses import dataclass
+from functools import partial
 
 from app.domain.callbacks import Callback, Outcome, UnreadableCallback, parse_callback
-from app.domain.errors import VendorUnreachable
-from app.domain.generation import Generation, State
+from app.domain.errors import VendorBusy, VendorUnreachable
+from app.domain.generation import Generation
 from app.domain.ledger import Draft, Ledger, Pending, Route, Trust
 from app.domain.policy import Policy
+from app.domain.rendition import Rendition
 from app.domain.vendor import OrderAnswer, OrderProgress, Progress, Vendor, Verdict
 from app.domain.work import Item, Kind
 from app.logs import log_event
+from app.pipeline import budget
 
 #: why a 4K that exists at the vendor's is not fetched
 NOT_ASKED_FOR = (
@@ -25,6 +28,8 @@ class _Claim:
     source: str
     #: a verdict is missing
     ask: bool
+    #: see `Generation.bills`, before the callbacks were taken in
+    bills: dict[str, float]
 
 
 def settle(item: Item, ledger: Ledger, vendor: Vendor | None, policy: Policy) -> None:
@@ -39,13 +44,23 @@ def settle(item: Item, ledger: Ledger, vendor: Vendor | None, policy: Policy) ->
         return
     verdict, trouble = None, ""
     if claim.ask and vendor is not None:
+        limit = budget.polls(policy)
+        until = ledger.take_slot(limit, item)
+        if until is not None:
+            ledger.change(item.task_id, partial(_await_turn, claim, until), focus=item)
+            return
         try:
             verdict = vendor.ask_details(item.task_id)
         except VendorUnreachable as error:
             trouble = str(error)
-    state = ledger.change(item.task_id, lambda draft: _finish(draft, claim, verdict, trouble, policy), focus=item)
+            if isinstance(error, VendorBusy):
+                ledger.pause(limit, error.pause)
+    generation = ledger.change(item.task_id, lambda draft: _finish(draft, claim, verdict, trouble, policy), focus=item)
+    if generation is None:
+        return
+    budget.settle_bills(claim.bills, generation.bills(), ledger)
     said = trouble or (verdict.progress if verdict else None)
-    log_event("generation.settled", task_id=item.task_id, source=claim.source, vendor=said, state=state)
+    log_event("generation.settled", task_id=item.task_id, source=claim.source, vendor=said, state=generation.state)
 
 
 def _claim(draft: Draft, item: Item, confirm: bool, policy: Policy) -> _Claim | None:
@@ -58,20 +73,27 @@ def _claim(draft: Draft, item: Item, confirm: bool, policy: Policy) -> _Claim | 
     fence = generation.settle.claim(draft.now, policy.lease, early=bool(draft.pending))
     if fence is None:
         return None
+    bills = generation.bills()
     about_verdict = [_take_in(generation, pending, draft, confirm, policy) for pending in draft.pending]
     draft.settled = len(draft.pending)
-    return _Claim(fence, "callback" if any(about_verdict) else "poll", generation.undecided)
+    return _Claim(fence, "callback" if any(about_verdict) else "poll", generation.undecided, bills)
 
 
-def _finish(draft: Draft, claim: _Claim, verdict: Verdict | None, trouble: str, policy: Policy) -> State | None:
+def _await_turn(claim: _Claim, until: float, draft: Draft) -> None:
+    if draft.generation is not None and draft.generation.settle.holds(claim.fence):
+        draft.generation.await_turn(until)
+
+
+def _finish(draft: Draft, claim: _Claim, verdict: Verdict | None, trouble: str, policy: Policy) -> Generation | None:
     generation = draft.generation
     if generation is None:
         return None
     if verdict is not None:
         generation.hear(verdict, claim.source, draft.now)
-    if generation.settle.holds(claim.fence):
+    silent = generation.undecided and generation.settle.at is None
+    if generation.settle.holds(claim.fence) or silent:
         generation.await_verdict(draft.now, policy, trouble)
-    return generation.state
+    return generation
 
 
 def _take_in(generation: Generation, pending: Pending, draft: Draft, confirm: bool, policy: Policy) -> bool:
@@ -86,9 +108,11 @@ def _take_in(generation: Generation, pending: Pending, draft: Draft, confirm: bo
     if kind is not None:
         revive = new and fresh and callback.outcome is Outcome.SUCCEEDED
         _hear_of_upgrade(generation, kind, index, callback, fresh and not confirm, revive, draft.now, policy)
+        if fresh:
+            _name_order(draft, generation.find(kind, index), callback)
         return False
-    if callback.credits is not None and fresh:
-        generation.credits = callback.credits
+    if fresh:
+        generation.hear_credits(callback.credits, draft.now)
     if fresh and not confirm:
         generation.hear(_as_verdict(callback, pending.entry.route), "callback", draft.now)
     generation.doubt(callback.outcome, draft.now)
@@ -139,6 +163,18 @@ def _hear_of_upgrade(
     generation.expect_upgrade(rendition, failure, now, policy, revive=revive)
     if believed:
         generation.hear_order(rendition, _as_order_answer(callback), now, policy)
+
+
+def _name_order(draft: Draft, rendition: Rendition | None, callback: Callback) -> None:
+    """Learn from a callback under an order's token what id the vendor runs it under, and what it cost."""
+    if draft.generation is None or rendition is None or rendition.order is None:
+        return
+    if callback.credits is not None:
+        rendition.order.credits = callback.credits
+    if not rendition.order.alias:
+        draft.generation.name_order(rendition, callback.task_id)
+    if rendition.order.alias:
+        draft.aliases[rendition.order.alias] = (rendition.kind, rendition.index)
 
 
 _PROGRESS = {Outcome.SUCCEEDED: Progress.SUCCEEDED, Outcome.FAILED: Progress.FAILED, Outcome.ASK: Progress.GENERATING}

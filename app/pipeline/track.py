@@ -7,9 +7,9 @@ from enum import StrEnum
 from app.domain.generation import Generation
 from app.domain.ledger import Draft, Ledger
 from app.domain.policy import Policy
-from app.domain.vendor import Progress
-from app.domain.work import Item, Kind, Step
-from app.pipeline.upgrade import clear_budget
+from app.domain.submission import Submission
+from app.domain.work import Item, Kind, Step, is_submission_id
+from app.pipeline import budget
 
 
 @dataclass(frozen=True)
@@ -37,10 +37,6 @@ def track(task_id: str, upgrades: Sequence[Kind], labels: Mapping[str, str], led
     return ledger.change(task_id, transition)
 
 
-#: what is said to whoever asks for an upgrade that the day's budget does not allow
-OVER_BUDGET = "this would exceed REELKEEP_UPGRADE_CREDITS_PER_DAY; ask again tomorrow (UTC) or raise it"
-
-
 class UpgradeRequest(StrEnum):
     """What became of the wish for an upgrade."""
 
@@ -52,52 +48,70 @@ class UpgradeRequest(StrEnum):
     OVER_BUDGET = "over_budget"
 
 
-def request_upgrade(
-    task_id: str, kind: Kind, index: int, ledger: Ledger, policy: Policy
-) -> tuple[UpgradeRequest, Generation | None]:
-    """Ask for one upgrade of one result, within the day's budget. :raises LedgerUnavailable:"""
-    outcome, generation = _request_upgrade(task_id, kind, index, ledger, dry=True)
-    if outcome is not UpgradeRequest.ACCEPTED:
-        return outcome, generation
-    known = generation.find(kind, index) if generation else None
+@dataclass(frozen=True)
+class UpgradeAnswer:
+    """The answer to such a wish."""
+
+    outcome: UpgradeRequest
+    generation: Generation | None
+    #: why not
+    reason: str = ""
+
+
+def request_upgrade(task_id: str, kind: Kind, index: int, ledger: Ledger, policy: Policy) -> UpgradeAnswer:
+    """Ask for one upgrade of one result, within the budgets. :raises LedgerUnavailable:"""
+    answer = _judge_upgrade(ledger.read(task_id).generation, kind, index, policy)
+    if answer.outcome is not UpgradeRequest.ACCEPTED or answer.generation is None:
+        return answer
+    known = answer.generation.find(kind, index)
     item = Item(Step.UPGRADE, task_id, kind, index)
-    if clear_budget(item, known.orders if known else 0, ledger, policy) is not None:
-        return UpgradeRequest.OVER_BUDGET, generation
-    return _request_upgrade(task_id, kind, index, ledger, dry=False)
+    if budget.reserve_upgrade(item, known.orders if known else 0, ledger, policy) is not None:
+        return UpgradeAnswer(UpgradeRequest.OVER_BUDGET, answer.generation, budget.OVER_BUDGET)
 
-
-def _request_upgrade(
-    task_id: str, kind: Kind, index: int, ledger: Ledger, *, dry: bool
-) -> tuple[UpgradeRequest, Generation | None]:
-    def transition(draft: Draft) -> tuple[UpgradeRequest, Generation | None]:
-        generation = draft.generation
-        if generation is None:
-            return UpgradeRequest.UNKNOWN, None
-        if generation.asked_for(kind, index):
-            return UpgradeRequest.ALREADY, generation
-        succeeded = generation.verdict is Progress.SUCCEEDED
-        if not succeeded or generation.fallback or generation.find(Kind.RESULT, index) is None:
-            return UpgradeRequest.IMPOSSIBLE, generation
-        if not dry:
-            generation.want_upgrade(kind, index, draft.now)
-        return UpgradeRequest.ACCEPTED, generation
+    def transition(draft: Draft) -> UpgradeAnswer:
+        judged = _judge_upgrade(draft.generation, kind, index, policy)
+        if judged.outcome is UpgradeRequest.ACCEPTED and draft.generation is not None:
+            draft.generation.want_upgrade(kind, index, draft.now)
+        return judged
 
     return ledger.change(task_id, transition)
 
 
-def retry(task_id: str, ledger: Ledger) -> tuple[int, Generation | None]:
-    """Try again what failed. Gives how many pieces of work are under way again. :raises LedgerUnavailable:"""
+def _judge_upgrade(generation: Generation | None, kind: Kind, index: int, policy: Policy) -> UpgradeAnswer:
+    if generation is None:
+        return UpgradeAnswer(UpgradeRequest.UNKNOWN, None)
+    if generation.asked_for(kind, index):
+        return UpgradeAnswer(UpgradeRequest.ALREADY, generation)
+    if reason := generation.why_not_upgrade(kind, index):
+        return UpgradeAnswer(UpgradeRequest.IMPOSSIBLE, generation, reason)
+    if reason := generation.over_budget(policy.price(kind), policy):
+        return UpgradeAnswer(UpgradeRequest.OVER_BUDGET, generation, reason)
+    return UpgradeAnswer(UpgradeRequest.ACCEPTED, generation)
 
-    def transition(draft: Draft) -> tuple[int, Generation | None]:
-        generation = draft.generation
-        return (generation.retry(draft.now) if generation else 0), generation
 
-    return ledger.change(task_id, transition)
+def retry(record_id: str, ledger: Ledger) -> tuple[int, Generation | Submission | None]:
+    """Try again what failed. Gives how many pieces of work are under way again.
+
+    What was submitted and may have been created is never sent again.
+
+    :raises LedgerUnavailable:
+    """
+
+    def transition(draft: Draft) -> tuple[int, Generation | Submission | None]:
+        record = draft.record
+        return (int(record.retry(draft.now)) if record else 0), record
+
+    return ledger.change(record_id, transition)
 
 
-def look_up(task_id: str, ledger: Ledger, policy: Policy) -> Generation | None:
-    """A generation, also if all that is known of it is a callback that nobody has looked at yet."""
-    draft = ledger.read(task_id)
-    if draft.generation is None and draft.pending:
-        return Generation.track(task_id, draft.now, policy)
-    return draft.generation
+def look_up(record_id: str, ledger: Ledger, policy: Policy) -> Generation | Submission | None:
+    """A generation by the vendor's id or by that of its submission; the submission as long as there is no generation.
+
+    A generation is given also if all that is known of it is a callback that nobody has looked at yet.
+    """
+    draft = ledger.read(record_id)
+    if draft.submission is not None and draft.submission.linked:
+        return look_up(draft.submission.task_id, ledger, policy)
+    if draft.record is None and draft.pending and not is_submission_id(record_id):
+        return Generation.track(record_id, draft.now, policy)
+    return draft.record

@@ -9,14 +9,17 @@ from collections.abc import Callable
 from functools import partial
 
 from app.domain.errors import VendorUnreachable
-from app.domain.ledger import Draft, Ledger
-from app.domain.policy import PRICES, Policy
-from app.domain.rendition import OrderClaim
+from app.domain.ledger import Draft, Ledger, Limit
+from app.domain.policy import Policy
+from app.domain.rendition import OrderClaim, Rendition
 from app.domain.vendor import OrderAnswer, OrderProgress, Progress, Vendor, Verdict
-from app.domain.work import UPGRADES, Item, Kind
+from app.domain.work import UPGRADES, Item, upgrade_name
 from app.logs import log_event
+from app.pipeline import budget
 from app.pipeline.lease import insist
 
+#: see `Generation.bills`
+Bills = dict[str, float]
 #: makes a callback URL from a token; None: the vendor cannot reach us
 CallbackUrl = Callable[[str], str | None]
 
@@ -28,41 +31,34 @@ def upgrade(item: Item, ledger: Ledger, vendor: Vendor | None, policy: Policy, c
 
     :raises LedgerUnavailable: nothing is lost, the work is due again when the claim lapses
     """
-    if vendor is not None and not _is_cleared(item, ledger, policy):
+    rendition = ledger.read(item.task_id).find(item)
+    # Until the vendor has taken an order, asking is a new request to it; what follows are questions.
+    is_new = rendition is None or rendition.order is None or not rendition.order.taken
+    limit = budget.orders(policy) if is_new else budget.polls(policy)
+    if vendor is not None and rendition is not None and not _is_cleared(item, rendition, limit, ledger, policy):
         return
     token = secrets.token_urlsafe(24)
     claim = ledger.change(item.task_id, lambda draft: _claim(draft, item, policy, token), focus=item)
     if claim is None:
         return
     answer = _ask(item, claim, ledger, vendor, policy, callback_url)
+    if answer.pause is not None:
+        ledger.pause(limit, answer.pause)
     finish = partial(ledger.change, item.task_id, lambda draft: _finish(draft, item, claim, answer, policy), focus=item)
-    insist(finish, policy.lease)
+    before, after = insist(finish, policy.lease)
+    budget.settle_bills(before, after, ledger)
     log_event("upgrade.answered", item=item, progress=answer.progress, code=answer.code, msg=answer.msg)
 
 
-def clear_budget(item: Item, orders: int, ledger: Ledger, policy: Policy) -> float | None:
-    """Reserve an upgrade's price in the day's budget.
-
-    :param orders: how many orders of it there have been
-    :return: None, or when the next day begins: over budget
-    :raises LedgerUnavailable:
-    """
-    if policy.upgrade_credits_per_day is None or item.kind is None:
-        return None
-    return ledger.reserve(f"{item}#{orders + 1}", PRICES[item.kind], policy.upgrade_credits_per_day)
-
-
-def _is_cleared(item: Item, ledger: Ledger, policy: Policy) -> bool:
-    """Whether the vendor may be asked now, as far as budget and rate limit go; if not, it is put off."""
-    rendition = ledger.read(item.task_id).find(item)
-    if rendition is None or rendition.kind not in UPGRADES or rendition.ended or rendition.url:
+def _is_cleared(item: Item, rendition: Rendition, limit: Limit, ledger: Ledger, policy: Policy) -> bool:
+    """Whether the vendor may be asked now, as far as budgets and rate limits go; if not, it is put off."""
+    if rendition.kind not in UPGRADES or rendition.ended or rendition.url:
         return True
-    reason, until = "", None
+    reason, until = budget.HELD, None
     if rendition.order is None:
-        reason = "over the day's budget (REELKEEP_UPGRADE_CREDITS_PER_DAY)"
-        until = clear_budget(item, rendition.orders, ledger, policy)
+        until = budget.reserve_upgrade(item, rendition.orders, ledger, policy)
     if until is None:
-        reason, until = "waiting for the vendor's rate limit", ledger.take_slot("orders", *policy.provider_rate)
+        reason, until = "waiting for its turn at the vendor's rate limit", ledger.take_slot(limit, item)
     if until is None:
         return True
     ledger.change(item.task_id, partial(_postpone, item, reason, until), focus=item)
@@ -90,8 +86,10 @@ def _ask(
     answer = _ask_by_own_id(claim.alias, vendor) if claim.alias else None
     if answer is not None and (answer.urls or answer.progress is OrderProgress.UNAVAILABLE):
         return answer
-    if not ledger.change(item.task_id, lambda draft: _note_sending(draft, item, claim, policy)):
-        return answer or OrderAnswer(OrderProgress.UNCERTAIN, msg="asked a moment ago")
+    repeats = vendor.repeats_are_questions
+    if not ledger.change(item.task_id, lambda draft: _note_sending(draft, item, claim, policy, repeats)):
+        waiting = "asked a moment ago" if repeats else "ordered; without an id of it only its callback can tell"
+        return answer or OrderAnswer(OrderProgress.UNCERTAIN, msg=waiting)
     assert item.kind is not None
     return vendor.ask_upgrade(item.kind, item.task_id, item.index, callback_url(claim.token))
 
@@ -108,29 +106,32 @@ def _ask_by_own_id(alias: str, vendor: Vendor) -> OrderAnswer | None:
         Progress.SUCCEEDED: OrderProgress.READY,
         Progress.FAILED: OrderProgress.UNAVAILABLE,
     }[verdict.progress]
-    return OrderAnswer(progress, verdict.code, verdict.msg, verdict.urls)
+    return OrderAnswer(progress, verdict.code, verdict.msg, verdict.urls, credits=verdict.credits)
 
 
 def _claim(draft: Draft, item: Item, policy: Policy, token: str) -> OrderClaim | None:
     if draft.generation is None or item.kind is None:
         return None
     claim = draft.generation.claim_upgrade(item.kind, item.index, draft.now, policy, token)
-    if claim is not None and item.kind is Kind.UHD:
-        draft.tokens[claim.token] = (item.kind, item.index)
+    if claim is not None:
+        draft.tokens[claim.token] = upgrade_name(item.task_id, item.kind, item.index)
     return claim
 
 
-def _note_sending(draft: Draft, item: Item, claim: OrderClaim, policy: Policy) -> bool:
+def _note_sending(draft: Draft, item: Item, claim: OrderClaim, policy: Policy, repeats: bool) -> bool:
     rendition = draft.find(item)
     if draft.generation is None or rendition is None:
         return False
-    return draft.generation.may_send_order(rendition, claim.fence, draft.now, policy)
+    return draft.generation.may_send_order(rendition, claim.fence, draft.now, policy, repeats=repeats)
 
 
-def _finish(draft: Draft, item: Item, claim: OrderClaim, answer: OrderAnswer, policy: Policy) -> None:
+def _finish(draft: Draft, item: Item, claim: OrderClaim, answer: OrderAnswer, policy: Policy) -> tuple[Bills, Bills]:
+    """Write the answer down, unless the claim was lost. Gives what had been paid before and after."""
     rendition = draft.find(item)
     if draft.generation is None or rendition is None or not rendition.work.holds(claim.fence):
-        return
+        return {}, {}
+    before = draft.generation.bills()
     draft.generation.hear_order(rendition, answer, draft.now, policy)
     if rendition.order is not None and rendition.order.alias:
         draft.aliases[rendition.order.alias] = (rendition.kind, rendition.index)
+    return before, draft.generation.bills()

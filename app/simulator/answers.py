@@ -1,7 +1,8 @@
-"""The vendor's answers: the envelope and its known texts (veo-api §1, §5, §6, §8, §10)."""
+"""The vendor's answers: the envelope and its known texts (veo-api §1, §5, §6, §8, §10, §13)."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,8 @@ class Answer:
     has_data: bool = True
     #: Real seconds to hold it back.
     hold: float = 0
+    #: The connection is closed in its place.
+    dropped: bool = False
 
     @property
     def body(self) -> dict[str, Any]:
@@ -38,11 +41,31 @@ def unknown_to_details(task_id: str) -> Answer:
     return invalid(f"Record not found for taskId: {task_id}")
 
 
+#: The vendor's own words in its reference of recordInfo.
+UNKNOWN_JOB = invalid("recordInfo is null")
 BAD_KEY = Answer(401, "You do not have access permissions, please check your API key.", status=401, has_data=False)
 NO_CREDITS = Answer(402, "The current credits are insufficient. Please top up.")
 RATE_LIMITED = Answer(429, "Your call frequency is too high. Please try again later.", status=429)
 #: Without `data`, so that nobody can take it for "nothing was created".
 UNCERTAIN = Answer(500, "Server exception, please try again later.", status=500, has_data=False)
+#: Refusals: HTTP is 200 and `data` null, so nothing was created (veo-api §1).
+REFUSALS: Mapping[int, Answer] = {
+    code: Answer(code, msg)
+    for code, msg in {
+        400: "The request was rejected.",
+        401: "You do not have access permissions, please check your API key.",
+        402: NO_CREDITS.msg,
+        404: "Not found.",
+        408: "The upstream service did not answer in time.",
+        422: "The request parameters are incorrect.",
+        433: "The limit of this sub-key is exceeded.",
+        451: "Failed to fetch the image. Kindly verify any access limits set by you or your service provider.",
+        455: "The system is undergoing maintenance. Please try again later.",
+        500: "Server exception, please try again later.",
+        501: "Generation failed.",
+        505: "This feature is disabled.",
+    }.items()
+}
 NO_RECORD = invalid("Record does not exist")
 BASE_NOT_DONE = invalid("record status is not success.")
 TOO_OLD = invalid("Temporarily supports records within 14 days.")
@@ -53,8 +76,5 @@ WRONG_URL = invalid("url is wrong")
 NOT_JSON = invalid("The request body is not a JSON object.")
 
 PROCESSING_1080P = "1080P is processing. It should be ready in 1-2 minutes. Please check back shortly."
-#: What the vendor says here is documented nowhere; this is the 4K's answer.
-UNAVAILABLE_1080P = Answer(500, "The 1080P version of this video is unavailable. Please try a different video.")
 PROCESSING_4K = "4k is processing. It should be ready in 5-10 minutes. Please check back shortly."
 MADE_4K = "The video has been generated successfully"
-UNAVAILABLE_4K = "The 4K version of this video is unavailable. Please try a different video."

@@ -10,11 +10,20 @@ from app.simulator.vendor import Vendor
 
 
 def write_books(vendor: Vendor, requests: Mapping[str, int]) -> dict[str, Any]:
-    """Everything as JSON; `requests` counts those received by endpoint. Times are epoch seconds."""
+    """Everything as JSON; times are epoch seconds. What it cannot say by its names:
+
+    - `credits`: by the price list; `creditsConsumed`: what was taken
+    - `purchases`: one row an order, so that one that was doubled shows as two
+    - `asks` of a purchase: requests that ordered it or asked about it, by get-1080p, get-4k or details of its own id
+    - `creations`: when a generation, an extension or an order was made; those of the dedicated form that only ask are none
+    - `rateLimited`: requests that were refused with 429
+
+    :param requests: counts of those received, by endpoint
+    """
     shelf = vendor.shelf
     return {
         "generations": {task_id: _generation(vendor, known) for task_id, known in vendor.generations.items()},
-        "purchases": [_purchase(vendor, upgrade) for upgrade in vendor.upgrades.values()],
+        "purchases": [_purchase(vendor, upgrade) for upgrade in vendor.orders],
         "asked": [
             {"taskId": task_id, "index": index, "kind": kind, "count": count}
             for (task_id, index, kind), count in vendor.upgrades_asked.items()
@@ -23,6 +32,8 @@ def write_books(vendor: Vendor, requests: Mapping[str, int]) -> dict[str, Any]:
         "fetches": {path: {"count": count, "bytes": shelf.sent[path]} for path, count in shelf.fetched.items()},
         "details": dict(vendor.details_asked),
         "requests": dict(requests),
+        "creations": vendor.gate.creations,
+        "rateLimited": vendor.gate.rate_limited,
         "creditsLeft": vendor.credits,
     }
 
@@ -35,7 +46,10 @@ def _generation(vendor: Vendor, generation: Generation) -> dict[str, Any]:
         "scenario": generation.scenario_name,
         "prompt": generation.params["prompt"],
         "parent": generation.parent,
+        "form": generation.form,
+        "hasCallback": generation.callback_url is not None,
         "credits": generation.credits,
+        "creditsConsumed": generation.charged,
         "createdAt": generation.created_at,
         "outcome": outcome,
         "resultUrls": urls(generation.results) if done else [],
@@ -54,8 +68,13 @@ def _purchase(vendor: Vendor, upgrade: Upgrade) -> dict[str, Any]:
         "taskId": upgrade.parent.task_id,
         "index": upgrade.index,
         "kind": upgrade.kind,
+        "form": upgrade.form,
+        "hasCallback": upgrade.callback_url is not None,
         "credits": upgrade.credits,
-        "at": upgrade.ordered_at,
+        "creditsConsumed": upgrade.charged,
+        "at": upgrade.created_at,
+        "asks": len(upgrade.asked_at),
+        "askedAt": list(upgrade.asked_at),
         "newTaskId": upgrade.task_id if own_id else None,
         "outcome": outcome,
         "resultUrls": urls(upgrade.videos) if done else [],

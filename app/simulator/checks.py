@@ -1,4 +1,4 @@
-"""What the vendor refuses in a request, and what it makes of the rest (veo-api §2, §3)."""
+"""What the vendor refuses in a request, and what it makes of the rest (veo-api §2, §3, §5, §6)."""
 
 from __future__ import annotations
 
@@ -13,12 +13,8 @@ _GENERATE_VALUES: Mapping[str, tuple[object, ...]] = {
     "resolution": ("720p", "1080p", "4k"),
     "duration": (4, 6, 8),
 }
+_EXTEND_FIELDS = ("taskId", "prompt", "seeds", "model", "watermark", "callBackUrl")
 _EXTEND_VALUES: Mapping[str, tuple[object, ...]] = {"model": ("fast", "quality", "lite")}
-#: Credits by model; Fast and Quality by veo-api §1, Lite is a guess.
-PRICES: Mapping[str, float] = {
-    **{"veo3": 250, "veo3_fast": 60, "veo3_lite": 30},
-    **{"quality": 250, "fast": 60, "lite": 30},
-}
 
 
 def refuse_generate(fields: Mapping[str, Any]) -> str | None:
@@ -30,12 +26,19 @@ def refuse_extend(fields: Mapping[str, Any]) -> str | None:
     return _missing(fields, "taskId", "prompt") or _wrong(fields, _EXTEND_VALUES) or _wrong_common(fields)
 
 
+def refuse_upgrade(fields: Mapping[str, Any]) -> str | None:
+    if not isinstance(fields.get("index") or 0, int):
+        return "index must be a number."
+    return _missing(fields, "taskId") or _wrong_common(fields)
+
+
 def generate_params(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """The request as `paramJson` and `promptJson` repeat it, defaults filled in (live)."""
+    """The request as the vendor's records repeat it, defaults filled in, one spelling of the aspect ratio (live)."""
     given = {key: value for key, value in fields.items() if value is not None}
     pictures = given.get("imageUrls", [])
     kind = {0: "TEXT_2_VIDEO", 3: "REFERENCE_2_VIDEO"}.get(len(pictures), "FIRST_AND_LAST_FRAMES_2_VIDEO")
-    ratio = given.get("aspectRatio") or given.pop("aspect_ratio", "16:9")
+    other_spelling = given.pop("aspect_ratio", "16:9")
+    ratio = given.get("aspectRatio", other_spelling)
     defaults = {
         "enableTranslation": True,
         "enableFallback": False,
@@ -46,7 +49,8 @@ def generate_params(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def extend_params(fields: Mapping[str, Any]) -> dict[str, Any]:
-    return {"model": "fast", **{key: value for key, value in fields.items() if value is not None}}
+    """The request as the vendor's records repeat it, the default filled in."""
+    return {"model": "fast", **{key: fields[key] for key in _EXTEND_FIELDS if fields.get(key) is not None}}
 
 
 def _missing(fields: Mapping[str, Any], *names: str) -> str | None:

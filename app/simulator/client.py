@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import requests
@@ -22,12 +23,25 @@ class SimulatorClient:
 
     def generate(self, prompt: str, callback_url: str | None = None, **fields: Any) -> str:
         """Submit a generation; its task id."""
-        return self._submit("generate", {"prompt": prompt, "callBackUrl": callback_url, **fields})
+        return self._created("/api/v1/veo/generate", {"prompt": prompt, "callBackUrl": callback_url, **fields})
 
     def extend(self, task_id: str, prompt: str, callback_url: str | None = None, **fields: Any) -> str:
         """Submit an extension; its own task id."""
         wanted = {"taskId": task_id, "prompt": prompt, "callBackUrl": callback_url, **fields}
-        return self._submit("extend", wanted)
+        return self._created("/api/v1/veo/extend", wanted)
+
+    def create_task(self, model: str, given: Mapping[str, Any], callback_url: str | None = None) -> str:
+        """createTask of the unified form, `given` being its `input`; the task id."""
+        body = {"model": model, "input": given, "callBackUrl": callback_url}
+        return self._created("/api/v1/jobs/createTask", body)
+
+    def record_info(self, task_id: str) -> dict[str, Any]:
+        """What the unified form says of a task, its strings not parsed."""
+        body = self.call("GET", "/api/v1/jobs/recordInfo", params={"taskId": task_id}).json()
+        if body["code"] != 200:
+            raise RuntimeError(f"refused: {body}")
+        data: dict[str, Any] = body["data"]
+        return data
 
     def books(self) -> dict[str, Any]:
         """The simulator's own count of everything."""
@@ -40,9 +54,9 @@ class SimulatorClient:
         response.raise_for_status()
         return response.content
 
-    def _submit(self, endpoint: str, fields: dict[str, Any]) -> str:
+    def _created(self, path: str, fields: dict[str, Any]) -> str:
         given = {name: value for name, value in fields.items() if value is not None}
-        body = self.call("POST", f"/api/v1/veo/{endpoint}", json=given).json()
+        body = self.call("POST", path, json=given).json()
         if body["code"] != 200:
             raise RuntimeError(f"refused: {body}")
         task_id: str = body["data"]["taskId"]

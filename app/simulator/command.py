@@ -20,7 +20,8 @@ _EPILOG = f"""\b
 Scenarios
   The prompt of a generation or an extension chooses what happens to it: a
   prompt that begins with `scenario=NAME` follows that scenario, any other
-  the plain one. Say `scenario=dead-link a cat on a roof`.
+  the plain one. Say `scenario=dead-link a cat on a roof`. An upgrade follows
+  the scenario of its parent.
 \b
 {_NAMES}
 \b
@@ -63,7 +64,12 @@ To look at it from outside (no key needed)
     default=20,
     show_default=True,
     type=click.IntRange(min=0),
-    help="New generation requests per 10 s before HTTP 429; 0 for no limit.",
+    help="New generations, extensions and orders per 10 s before HTTP 429; 0 for no limit.",
+)
+@click.option(
+    "--retry-after",
+    type=click.IntRange(min=0),
+    help="What answers of 429 say in Retry-After, in seconds.  [default: they have no such header]",
 )
 @click.option("--credits", default=Options.credits, show_default=True, help="Credits to begin with.")
 @click.option("--public-url", help="What the URLs of files begin with.  [default: where it listens]")
@@ -76,14 +82,15 @@ def simulator(
     seed: int | None,
     scenario_file: Path | None,
     rate_limit: int,
+    retry_after: int | None,
     credits: float,
     public_url: str | None,
 ) -> None:
     """Run a stand-in for the vendor's video API on this machine.
 
-    It answers every endpoint as the real service does, makes real (small) MP4 files, sends the callbacks,
-    counts every credit, and misbehaves on request. Point a client's base URL at the address in the first
-    line of its output. It keeps everything in memory and ends on SIGTERM or Ctrl-C.
+    It answers every endpoint as the real service does, of the dedicated and of the unified form, makes real
+    (small) MP4 files, sends the callbacks, counts every credit, and misbehaves on request. Point a client's
+    base URL at the address in the first line of its output. It keeps everything in memory and ends on SIGTERM or Ctrl-C.
     """
     options = Options(
         host=host,
@@ -94,6 +101,7 @@ def simulator(
         seed=seed,
         scenarios=_read_scenarios(scenario_file),
         rate_limit=rate_limit,
+        retry_after=retry_after,
         credits=credits,
         public_url=public_url,
     )

@@ -3,45 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-import struct
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from importlib.resources import files
 from typing import Literal
 from urllib.parse import parse_qs, urlsplit
 
+from app.simulator import samples
+from app.simulator.samples import Size
 from app.simulator.scenarios import Fault, Scenario
 
 #: Our words for the files of a generation.
 Kind = Literal["result", "origin", "full", "1080p", "4k", "image"]
-MEDIA = ("result-720p.mp4", "origin-720p-portrait.mp4", "upgrade-1080p.mp4", "upgrade-4k.mp4", "preview.jpg")
-_MEDIUM: Mapping[Kind, str] = {
-    "result": "result-720p.mp4",
-    "origin": "origin-720p-portrait.mp4",
-    "full": "result-720p.mp4",
-    "1080p": "upgrade-1080p.mp4",
-    "4k": "upgrade-4k.mp4",
-    "image": "preview.jpg",
-}
-_PORTRAIT = "origin-720p-portrait.mp4"
 #: A link from download-url is good for 20 minutes (veo-api §10).
 RENEWED_LIFE = 1200.0
-
-
-def load_media() -> dict[str, bytes]:
-    """The sample videos and the picture, by file name."""
-    folder = files(__package__) / "media"
-    return {name: (folder / name).read_bytes() for name in MEDIA}
-
-
-def marked(medium: bytes, name: str) -> bytes:
-    """The medium, still sound, with `name` in it: an MP4 `free` box at the end or a JPEG comment."""
-    mark = name.encode()
-    if medium.startswith(b"\xff\xd8"):
-        return medium[:2] + b"\xff\xfe" + struct.pack(">H", len(mark) + 2) + mark + medium[2:]
-    return medium + struct.pack(">I4s", len(mark) + 8, b"free") + mark
 
 
 @dataclass
@@ -60,7 +36,7 @@ class File:
 
     @property
     def content(self) -> bytes:
-        return marked(self.medium, self.name)
+        return samples.marked(self.medium, self.name)
 
     @cached_property
     def sha256(self) -> str:
@@ -110,7 +86,6 @@ class Shelf:
     clock: Callable[[], float]
     speed: float
     new_hex: Callable[[], str]
-    media: Mapping[str, bytes] = field(default_factory=load_media)
     links: dict[str, Link] = field(default_factory=dict)
     fetched: Counter[str] = field(default_factory=Counter)
     sent: Counter[str] = field(default_factory=Counter)
@@ -123,24 +98,25 @@ class Shelf:
         scenario: Scenario,
         made_at: float,
         *,
+        size: Size = "720p",
         portrait: bool = False,
     ) -> File:
         """A new file with its first link: `/v/<32hex>_<unix>.mp4`, `/p/` for 1080p (veo-api §11)."""
         suffix = "jpg" if kind == "image" else "mp4"
         name = f"{self.new_hex()}_{made_at:.0f}.{suffix}"
-        medium = _PORTRAIT if portrait and kind in ("result", "full") else _MEDIUM[kind]
-        file = File(task_id, kind, index, name, self.media[medium], scenario, made_at)
+        shown = samples.video(size, portrait=portrait, silent=scenario.silent)
+        file = File(task_id, kind, index, name, samples.picture() if kind == "image" else shown, scenario, made_at)
         folder = "p" if kind == "1080p" else "v"
         self._link(file, f"/{folder}/{name}", scenario.link_life, alive=scenario.links == "live")
         return file
 
-    def first_urls(self, given: list[File]) -> list[str]:
+    def first_urls(self, given: Sequence[File | None]) -> list[str | None]:
         """The addresses that the files had from the outset, as callbacks give them."""
-        return [self.public_url + file.links[0].target for file in given]
+        return [None if file is None else self.public_url + file.links[0].target for file in given]
 
-    def current_urls(self, given: list[File]) -> list[str]:
+    def current_urls(self, given: Sequence[File | None]) -> list[str | None]:
         """The addresses that the endpoints give now: others once a `moved` link failed somebody."""
-        return [self.public_url + self._current(file).target for file in given]
+        return [None if file is None else self.public_url + self._current(file).target for file in given]
 
     def renew(self, url: str) -> str | None:
         """A fresh link that is good for 20 minutes, as download-url gives it (veo-api §10); None: refused."""

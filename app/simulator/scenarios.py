@@ -14,6 +14,8 @@ Message = Literal["verdict", "failure"]
 #: HTTP 200 with a web page; half the body, then silence.
 Fault = Annotated[int, Field(ge=400, le=599)] | Literal["truncate", "short", "reset", "html", "stall"]
 BodyForm = Literal["documented", "prompt-object", "json-string", "bracketed", "bare-url", "snake-case"]
+#: Body codes of refusals (veo-api §1); 429 has a field of its own.
+RefusalCode = Literal[400, 401, 402, 404, 408, 422, 433, 451, 455, 500, 501, 505]
 Seconds = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=0)]
 FOURTEEN_DAYS = 1_209_600.0
@@ -35,14 +37,20 @@ class Failure(_Data):
 
 
 class PostFaults(_Data):
-    """What goes wrong with a POST that costs money."""
+    """What goes wrong with a request that costs money (veo-api §1, "submit outcomes")."""
 
     #: So many POSTs are answered HTTP 429 first; nothing is created by them.
     refuse_429: Count = 0
+    #: Those that follow are refused with this code and `data: null`; nothing is created by them.
+    refuse_code: RefusalCode | None = None
+    #: Only so many are; None: every one.
+    refuse_first: Count | None = None
     #: The first one that is carried out is answered HTTP 500 all the same.
     fail_500: bool = False
     #: The answer to the first one that is carried out is held back so many real seconds.
     hold: Seconds = 0
+    #: The connection of the first one that is carried out is closed in place of an answer.
+    drop: bool = False
 
 
 class Scenario(_Data):
@@ -55,8 +63,14 @@ class Scenario(_Data):
     takes: Seconds = 120
     #: How many videos it makes.
     results: Annotated[int, Field(ge=1)] = 1
-    #: Not 16:9, so the original-size videos are there too; a request for 9:16 does the same.
+    #: Places in `resultUrls` that hold null in place of a URL.
+    missing: tuple[Count, ...] = ()
+    #: 9:16 whatever was asked for, so the original-size videos are there too; a request for 9:16 does the same.
     portrait: bool = False
+    #: No video has a sound track.
+    silent: bool = False
+    #: The videos are 720p, whatever resolution was asked and paid for.
+    downgrades: bool = False
     #: Made by the backup model: cannot be upgraded.
     fallback: bool = False
     #: The generation fails so; None succeeds.
@@ -76,6 +90,10 @@ class Scenario(_Data):
     body: BodyForm = "documented"
     #: Failure callbacks carry `data: null`.
     null_data: bool = False
+    #: Details and callbacks tell `creditsConsumed`; the unified form and the callback of a 4K do anyway.
+    tells_credits: bool = False
+    #: What is charged, for upgrades too, is so many times the price.
+    overcharge: Annotated[float, Field(gt=0)] = 1
     #: Real seconds added to the signature's timestamp.
     timestamp_shift: float = 0
 
@@ -91,27 +109,35 @@ class Scenario(_Data):
     #: Seconds that the file lives, so that download-url still gives a link to it (veo-api §1).
     file_life: Seconds = FOURTEEN_DAYS
 
-    #: Whether there is a 1080p version.
+    #: Upgrades are smaller than their name: the 1080p is 720p, the 4K is 1080p.
+    upgrade_too_small: bool = False
+
+    #: Whether there is a 1080p version. The dedicated form says so at once and for nothing.
     upgrade_1080p: Literal["works", "unavailable"] = "works"
-    #: Seconds from the first GET until the 1080p is there.
+    #: Seconds from the order until the 1080p is there, or is unavailable.
     takes_1080p: Seconds = 90
-    #: It is not there before the GET after so many, whatever the time.
+    #: It is not there before the GET after so many, whatever the time (dedicated form).
     asks_1080p: Count = 0
     #: How "processing" is said: body code 400 (documented), 422, or HTTP 400 as well (veo-api §5).
     processing_1080p: Literal["400", "422", "http-400"] = "400"
+    #: The callbacks of the 1080p in their order (unified form; the dedicated one has none).
+    callbacks_1080p: tuple[Message, ...] = ("verdict",)
 
-    #: What becomes of the 4K; `already-made`: the first POST gives the URLs and orders nothing.
+    #: What becomes of the 4K; `already-made`: the first POST gives the URLs and orders nothing (the unified form
+    #: sells it, ready at once).
     upgrade_4k: Literal["works", "already-made", "unavailable", "too-old", "base-not-done"] = "works"
-    #: Whether the 4K runs under a new task id or the parent's (veo-api §6: sources conflict).
+    #: Whether the 4K runs under a new task id or the parent's (veo-api §6: sources conflict); unified form: new.
     id_4k: Literal["new", "parent"] = "new"
     #: Seconds from the POST until the 4K is there, or is unavailable.
     takes_4k: Seconds = 420
     #: The callbacks of the 4K in their order.
     callbacks_4k: tuple[Message, ...] = ("verdict",)
 
-    #: Faults of the generate or extend POST; counted per prompt.
+    #: Faults of the request for a generation or an extension; counted per prompt.
     submit: PostFaults = PostFaults()
-    #: Faults of the get-4k POST; counted per task and index.
+    #: Faults of the request that orders a 1080p; counted per task and index.
+    order_1080p: PostFaults = PostFaults()
+    #: Faults of the request that orders a 4K; counted per task and index.
     order_4k: PostFaults = PostFaults()
 
 
@@ -140,7 +166,10 @@ _INTERNAL = "Internal Error, Please try again later."
 BUILT_IN: Mapping[str, Scenario] = {
     "plain": Scenario(about="one 16:9 video, one callback; every upgrade works (the default)"),
     "several-results": Scenario(about="three videos", results=3),
-    "portrait": Scenario(about="9:16: an original beside the result", portrait=True),
+    "missing-result": Scenario(about="two videos, the URL of the second is null", results=2, missing=(1,)),
+    "portrait": Scenario(about="9:16 whatever was asked: an original beside the result", portrait=True),
+    "silent-video": Scenario(about="no video has a sound track", silent=True),
+    "downgraded": Scenario(about="720p whatever resolution was asked and paid for", downgrades=True),
     "extension": Scenario(about="as plain, to name an extension (every extension has a full video)"),
     "fallback": Scenario(about="made by the backup model: upgrades are refused", fallback=True),
     "failed-400": Scenario(about="against the content policy", failure=_failed(400, _POLICY)),
@@ -153,6 +182,12 @@ BUILT_IN: Mapping[str, Scenario] = {
     ),
     "null-data-failure": Scenario(
         about="the failure callback has data null", failure=_failed(500, _INTERNAL), null_data=True
+    ),
+    "charged-more": Scenario(about="costs 1.5 times the price, and says so", overcharge=1.5, tells_credits=True),
+    "charged-but-failed": Scenario(
+        about="fails, and says that it was charged",
+        failure=_failed(501, "Video generation task failed"),
+        tells_credits=True,
     ),
     "duplicate-callbacks": Scenario(about="the callback comes three times", callbacks=("verdict",) * 3),
     "simultaneous-callbacks": Scenario(
@@ -181,6 +216,7 @@ BUILT_IN: Mapping[str, Scenario] = {
     "dead-link": Scenario(about="404 for ever; download-url refuses", links="dead"),
     "renewable-link": Scenario(about="dead, but download-url gives a fresh link", links="renewable"),
     "moved-link": Scenario(about="dead; asked again, details give a fresh link", links="moved"),
+    "upgrade-too-small": Scenario(about="its 1080p is 720p, its 4K is 1080p", upgrade_too_small=True),
     "1080p-unavailable": Scenario(about="there is no 1080p version", upgrade_1080p="unavailable"),
     "4k-new-id": Scenario(about="the 4K runs under a new id (the default)", id_4k="new"),
     "4k-parent-id": Scenario(about="the 4K runs under the parent's id", id_4k="parent"),
@@ -192,6 +228,22 @@ BUILT_IN: Mapping[str, Scenario] = {
     "4k-uncertain": Scenario(about="the 4K is ordered, the POST answered HTTP 500", order_4k=PostFaults(fail_500=True)),
     "4k-busy": Scenario(about="the first two 4K POSTs get 429", order_4k=PostFaults(refuse_429=2)),
     "submit-busy": Scenario(about="the first two submits get 429", submit=PostFaults(refuse_429=2)),
+    "submit-refused": Scenario(about="422, data null, not created", submit=PostFaults(refuse_code=422)),
+    "submit-no-credits": Scenario(about="402, not created", submit=PostFaults(refuse_code=402)),
+    "submit-maintenance": Scenario(
+        about="the first two submits get 455, data null", submit=PostFaults(refuse_code=455, refuse_first=2)
+    ),
+    "submit-failed-null": Scenario(about="500, data null, not created", submit=PostFaults(refuse_code=500)),
     "submit-uncertain": Scenario(about="created, answered HTTP 500", submit=PostFaults(fail_500=True)),
+    "submit-uncertain-failed": Scenario(
+        about="created, answered HTTP 500; then fails, data null",
+        submit=PostFaults(fail_500=True),
+        failure=_failed(500, _INTERNAL),
+        null_data=True,
+    ),
+    "submit-uncertain-silent": Scenario(
+        about="created, answered HTTP 500; no callback", submit=PostFaults(fail_500=True), callbacks=()
+    ),
     "submit-timeout": Scenario(about="created, answered after 60 real seconds", submit=PostFaults(hold=60)),
+    "submit-dropped": Scenario(about="created, the connection closed unanswered", submit=PostFaults(drop=True)),
 }

@@ -1,25 +1,25 @@
-"""The vendor's rules about generations, and the state that everything shares. No HTTP, threads, sleep."""
+"""The vendor's rules about generations, and the state that both forms share. No HTTP, threads, sleep."""
 
 from __future__ import annotations
 
 import logging
-from collections import Counter, deque
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from app.simulator import answers, bodies, checks
+from app.simulator import answers, bodies, checks, prices
 from app.simulator.answers import Answer, success
-from app.simulator.bodies import Body
+from app.simulator.bodies import Body, Urls
 from app.simulator.deliveries import Delivery
 from app.simulator.files import Shelf
-from app.simulator.records import Generation, Upgrade, UpgradeKind
-from app.simulator.scenarios import Message, PostFaults, Scenario, choose
+from app.simulator.gate import Gate
+from app.simulator.job_bodies import job_callback
+from app.simulator.records import Form, Generation, Upgrade, UpgradeKind
+from app.simulator.samples import Size
+from app.simulator.scenarios import Message, Scenario, choose
 
 logger = logging.getLogger(__name__)
-
-#: The vendor's window for new generation requests, in real seconds (veo-api §1).
-RATE_WINDOW = 10.0
 
 
 class Sender(Protocol):
@@ -40,25 +40,25 @@ class Vendor:
     courier: Sender
     scenarios: dict[str, Scenario]
     credits: float
-    #: New generation requests per RATE_WINDOW; 0: no limit.
-    rate_limit: int
+    gate: Gate
     generations: dict[str, Generation] = field(default_factory=dict)
+    #: Those of the dedicated form, where asking again only asks.
     upgrades: dict[tuple[str, int, UpgradeKind], Upgrade] = field(default_factory=dict)
+    #: Every order, in either form; an upgrade can be bought twice in the unified one.
+    orders: list[Upgrade] = field(default_factory=list)
+    #: Upgrades under an id of their own.
     upgrade_ids: dict[str, Upgrade] = field(default_factory=dict)
     details_asked: Counter[str] = field(default_factory=Counter)
     upgrades_asked: Counter[tuple[str, int, UpgradeKind]] = field(default_factory=Counter)
-    _recent: deque[float] = field(default_factory=deque)
-    _received: Counter[Hashable] = field(default_factory=Counter)
-    _taken: Counter[Hashable] = field(default_factory=Counter)
 
     # ------------------------------------------------------------------ the endpoints
 
-    def generate(self, fields: Mapping[str, Any]) -> Answer:
+    def generate(self, fields: Mapping[str, Any], form: Form = "dedicated") -> Answer:
         """POST /api/v1/veo/generate (veo-api §2): 200 means created, not done."""
         refusal = checks.refuse_generate(fields)
-        return answers.invalid(refusal) if refusal else self._submit(checks.generate_params(fields), None)
+        return answers.invalid(refusal) if refusal else self._submit(checks.generate_params(fields), None, form)
 
-    def extend(self, fields: Mapping[str, Any]) -> Answer:
+    def extend(self, fields: Mapping[str, Any], form: Form = "dedicated") -> Answer:
         """POST /api/v1/veo/extend (veo-api §3)."""
         refusal = checks.refuse_extend(fields)
         if refusal:
@@ -68,22 +68,18 @@ class Vendor:
             return answers.NO_RECORD
         if parent.outcome(self.clock()) != "success":
             return answers.BASE_NOT_DONE
-        if any((parent.task_id, file.index, "1080p") in self.upgrades for file in parent.results):
+        if any(order.parent is parent and order.kind == "1080p" and order.failure is None for order in self.orders):
             return answers.NOT_EXTENDABLE
-        return self._submit(checks.extend_params(fields), parent)
+        return self._submit(checks.extend_params(fields), parent, form)
 
     def details(self, task_id: str) -> Answer:
         """GET /api/v1/veo/record-info (veo-api §8)."""
-        self.details_asked[task_id] += 1
-        now, urls = self.clock(), self.shelf.current_urls
-        upgrade = self.upgrade_ids.get(task_id)
-        if upgrade is not None:
-            return success(bodies.upgrade_details(upgrade, now, urls(upgrade.videos), urls(upgrade.images)))
-        generation = self.visible(task_id)
-        if generation is None:
+        record, now = self.look_up(task_id, "dedicated"), self.clock()
+        if record is None:
             return answers.unknown_to_details(task_id)
-        made = (urls(generation.results), urls(generation.origins), urls(generation.fulls))
-        return success(bodies.generation_details(generation, now, *made))
+        if isinstance(record, Upgrade):
+            return success(bodies.upgrade_details(record, now, self.current_urls(record)))
+        return success(bodies.generation_details(record, now, self.current_urls(record)))
 
     def credit(self) -> Answer:
         """GET /api/v1/chat/credit: a float (live)."""
@@ -96,15 +92,14 @@ class Vendor:
         return success(fresh) if fresh else answers.WRONG_URL
 
     def deliver(self, task_id: str) -> bool:
-        """Send the callback of a generation, or of a 4K with its own id, once more; False: there is none."""
+        """Send the callback of a generation, or of an upgrade with its own id, once more; False: there is none."""
         record: Generation | Upgrade | None = self.upgrade_ids.get(task_id) or self.generations.get(task_id)
         if record is None or record.callback_url is None or self.clock() < record.ready_at:
             return False
-        body = self.generation_body(record) if isinstance(record, Generation) else self.upgrade_body(record)
-        self.schedule(record, [body], self.clock())
+        self.schedule(record, ["verdict"], self.clock())
         return True
 
-    # ------------------------------------------------------------------ what the upgrades use too
+    # ------------------------------------------------------------------ what the upgrades and jobs use too
 
     def later(self, seconds: float) -> float:
         """The moment that is so many of the vendor's seconds away."""
@@ -115,45 +110,40 @@ class Vendor:
         generation = self.generations.get(task_id)
         return generation if generation and self.clock() >= generation.visible_at else None
 
-    def refuses(self, key: Hashable, faults: PostFaults) -> bool:
-        """Whether this POST is one of the first that get 429."""
-        self._received[key] += 1
-        return self._received[key] <= faults.refuse_429
+    def look_up(self, task_id: str, form: Form) -> Generation | Upgrade | None:
+        """What the details endpoint of this form knows by this id now. Counts the question."""
+        self.details_asked[task_id] += 1
+        record: Generation | Upgrade | None = self.upgrade_ids.get(task_id) or self.generations.get(task_id)
+        if record is None or record.form != form:
+            return None
+        if isinstance(record, Upgrade):
+            record.asked_at.append(self.clock())
+        return record if self.clock() >= record.visible_at else None
 
-    def taken(self, key: Hashable, faults: PostFaults, answer: Answer) -> Answer:
-        """The answer to a POST that was carried out: the first one's may get lost on its way."""
-        self._taken[key] += 1
-        if self._taken[key] > 1:
-            return answer
-        return replace(answers.UNCERTAIN if faults.fail_500 else answer, hold=faults.hold)
+    def charge(self, price: float, scenario: Scenario) -> float | None:
+        """Take what the scenario makes of this price, and tell it; None: the account does not hold so much."""
+        charged = price * scenario.overcharge
+        if charged > self.credits:
+            return None
+        self.credits -= charged
+        return charged
 
-    def generation_body(self, generation: Generation, message: Message = "verdict") -> Body:
-        """The body of a generation's callback."""
-        if message == "failure" or generation.scenario.failure:
-            return bodies.generation_failure(generation, passing=message == "failure")
-        urls = self.shelf.first_urls
-        made = (urls(generation.results), urls(generation.origins), urls(generation.fulls))
-        return bodies.generation_success(generation, *made)
+    def current_urls(self, record: Generation | Upgrade) -> Urls:
+        """The addresses that the endpoints give now."""
+        return {name: self.shelf.current_urls(files) for name, files in record.made.items()}
 
-    def upgrade_body(self, upgrade: Upgrade, message: Message = "verdict") -> Body:
-        """The body of a 4K's callback."""
-        if message == "failure" or upgrade.unavailable:
-            return bodies.upgrade_failure(upgrade)
-        urls = self.shelf.first_urls
-        return bodies.upgrade_success(upgrade, urls(upgrade.videos), urls(upgrade.images))
-
-    def schedule(self, record: Generation | Upgrade, messages: Sequence[Body], start: float) -> None:
+    def schedule(self, record: Generation | Upgrade, messages: Sequence[Message], start: float) -> None:
         """Hand the callbacks to the courier: in a row, or all for the same moment."""
-        scenario = record.scenario if isinstance(record, Generation) else record.parent.scenario
+        scenario = record.scenario
         if record.callback_url is None:
             return
         following: Delivery | None = None
-        for place, body in reversed(list(enumerate(messages))):
+        for place, message in reversed(list(enumerate(messages))):
             at = start if scenario.callbacks_at_once else start + place * scenario.callback_spacing / self.speed
             delivery = Delivery(
                 task_id=record.task_id,
                 url=record.callback_url,
-                body=body,
+                body=self._body(record, message),
                 due=at,
                 record=record.deliveries,
                 timestamp_shift=scenario.timestamp_shift,
@@ -163,65 +153,68 @@ class Vendor:
             if place == 0 or scenario.callbacks_at_once:
                 self.courier.send(delivery)
 
+    def _body(self, record: Generation | Upgrade, message: Message) -> Body:
+        urls: Urls = {name: self.shelf.first_urls(files) for name, files in record.made.items()}
+        failure = record.failure if message == "verdict" else record.passing_failure
+        if record.form == "unified":
+            return job_callback(record, urls, failure)
+        if isinstance(record, Upgrade):
+            return bodies.upgrade_failure(record, failure) if failure else bodies.upgrade_success(record, urls)
+        return bodies.generation_failure(record, failure) if failure else bodies.generation_success(record, urls)
+
     # ------------------------------------------------------------------ submits
 
-    def _submit(self, params: dict[str, Any], parent: Generation | None) -> Answer:
+    def _submit(self, params: dict[str, Any], parent: Generation | None, form: Form) -> Answer:
         prompt = params["prompt"]
         name, scenario = choose(prompt, self.scenarios)
         if scenario is None:
             return answers.invalid(f"The simulator has no scenario {name!r}.")
         key = ("submit", prompt)
-        if self.refuses(key, scenario.submit) or self._too_many():
-            return answers.RATE_LIMITED
-        price = checks.PRICES[params["model"]]
-        if price > self.credits:
+        refusal = self.gate.refuse(key, scenario.submit)
+        if refusal is not None:
+            return refusal
+        price = prices.of_generation(params)
+        charged = self.charge(price, scenario)
+        if charged is None:
             return answers.NO_CREDITS
-        self.credits -= price
-        generation = self._create(name, scenario, params, parent, price)
-        logger.info("generation.created task=%s scenario=%s", generation.task_id, name)
-        return self.taken(key, scenario.submit, success({"taskId": generation.task_id}))
-
-    def _too_many(self) -> bool:
-        """Whether the rate limit is reached; a refused request does not count."""
-        now = self.clock()
-        while self._recent and self._recent[0] <= now - RATE_WINDOW:
-            self._recent.popleft()
-        if self.rate_limit and len(self._recent) >= self.rate_limit:
-            return True
-        self._recent.append(now)
-        return False
-
-    def _create(
-        self, name: str, scenario: Scenario, params: dict[str, Any], parent: Generation | None, price: float
-    ) -> Generation:
+        if scenario.portrait:
+            params["aspectRatio"] = "9:16"
         generation = Generation(
             task_id=self.new_id(),
+            form=form,
             scenario_name=name,
             scenario=scenario,
             params=params,
             parent=parent.task_id if parent else None,
+            portrait=params.get("aspectRatio") == "9:16" or (parent is not None and parent.portrait),
+            callback_url=params.get("callBackUrl"),
             credits=price,
-            created_at=self.clock(),
+            charged=charged,
+            created_at=self.gate.note_creation(),
             visible_at=self.later(scenario.invisible),
             ready_at=self.later(scenario.takes),
         )
+        self._start(generation)
+        return self.gate.answer(key, scenario.submit, success({"taskId": generation.task_id}))
+
+    def _start(self, generation: Generation) -> None:
+        scenario = generation.scenario
         self.generations[generation.task_id] = generation
         if scenario.failure is None:
             self._make_files(generation)
-        start = generation.ready_at + scenario.callback_delay / self.speed
-        messages = [self.generation_body(generation, message) for message in scenario.callbacks]
-        self.schedule(generation, messages, start)
-        return generation
+        self.schedule(generation, scenario.callbacks, generation.ready_at + scenario.callback_delay / self.speed)
+        logger.info("generation.created task=%s scenario=%s", generation.task_id, generation.scenario_name)
 
     def _make_files(self, generation: Generation) -> None:
         """A fallback success has no origins (veo-api §4)."""
-        scenario, add = generation.scenario, self.shelf.add
-        portrait = scenario.portrait or generation.params.get("aspectRatio") == "9:16"
-        about = (scenario, generation.ready_at)
+        scenario, portrait, add = generation.scenario, generation.portrait, self.shelf.add
+        size: Size = "720p" if scenario.downgrades else generation.params.get("resolution", "720p")
+        task_id, made = generation.task_id, (scenario, generation.ready_at)
         for index in range(scenario.results):
-            result = add(generation.task_id, "result", index, *about, portrait=portrait)
+            there = index not in scenario.missing
+            result = add(task_id, "result", index, *made, size=size, portrait=portrait) if there else None
             generation.results.append(result)
             if portrait and not scenario.fallback:
-                generation.origins.append(add(generation.task_id, "origin", index, *about))
+                generation.origins.append(add(task_id, "origin", index, *made, portrait=True) if there else None)
         if generation.parent is not None:
-            generation.fulls.append(add(generation.task_id, "full", 0, *about, portrait=portrait))
+            generation.fulls.append(add(task_id, "full", 0, *made, portrait=portrait))

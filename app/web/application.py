@@ -44,8 +44,8 @@ def build_app(settings: Settings, ledger: Ledger) -> Flask:
 
     tokens = [token.get_secret_value() for token in settings.api_tokens]
     app.register_blueprint(callback_routes(ledger, check if keys else None))
-    app.register_blueprint(generation_routes(ledger, settings.policy, tokens))
-    app.register_blueprint(health_routes(ledger, settings.sweep_every))
+    app.register_blueprint(generation_routes(ledger, settings.policy, tokens, can_submit=settings.can_submit))
+    app.register_blueprint(health_routes(ledger, settings.sweep_every, settings.credits_warn_below))
     app.register_error_handler(Problem, on_problem)
     app.register_error_handler(HTTPException, on_http_exception)
     app.register_error_handler(LedgerUnavailable, _on_ledger_unavailable)

@@ -1,19 +1,22 @@
-"""The user's routes: track, look, list, upgrade, try again. All need a bearer token."""
+"""The user's routes: submit, extend, track, look, list, upgrade, try again. All need a bearer token."""
 
 import hmac
 from collections.abc import Sequence
 from http import HTTPStatus
-from typing import Annotated, Literal, NoReturn, TypeVar
+from typing import Annotated, Any, Literal, NoReturn, TypeVar
 
 from flask import Blueprint, Response, jsonify, request
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
 
-from app.domain.generation import Generation, State
 from app.domain.ledger import Ledger
 from app.domain.policy import Policy
+from app.domain.requests import ExtendRequest, GenerateRequest, Request, explain
+from app.domain.states import State
+from app.domain.submission import Submission
 from app.domain.view import describe
-from app.domain.work import Kind, is_task_id
-from app.pipeline.track import OVER_BUDGET, UpgradeRequest, look_up, request_upgrade, retry, track
+from app.domain.work import Kind, is_submission_id, is_task_id
+from app.pipeline.submit import NO_KEY, Acceptance, accept, name_submission
+from app.pipeline.track import UpgradeRequest, look_up, request_upgrade, retry, track
 from app.web.problems import Problem
 
 MOST_PER_PAGE = 500
@@ -22,15 +25,31 @@ Upgrade = Literal["1080p", "4k"]
 Label = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 LabelValue = Annotated[str, StringConstraints(max_length=256)]
 Body = TypeVar("Body", bound=BaseModel)
+Parsed = TypeVar("Parsed")
+_JSON_OBJECT = TypeAdapter(dict[str, Any])
+#: characters of an `Idempotency-Key`
+LONGEST_KEY = 255
 
 
-class TrackBody(BaseModel):
-    """`PUT /generations/<task_id>`."""
+class Wishes(BaseModel):
+    """What is wanted of a generation besides itself."""
 
     model_config = ConfigDict(extra="forbid")
 
     upgrades: list[Upgrade] = Field(default=[], max_length=2)
     labels: dict[Label, LabelValue] = Field(default={}, max_length=32)
+
+    @property
+    def kinds(self) -> list[Kind]:
+        """The upgrades."""
+        return [Kind(upgrade) for upgrade in self.upgrades]
+
+
+class TrackBody(Wishes):
+    """`PUT /generations/<task_id>`."""
+
+    #: the submission that it has come of, if the user has found that out
+    submission: Annotated[str, StringConstraints(pattern=r"^sub_[0-9a-f]{32}$")] | None = None
 
 
 class UpgradeBody(BaseModel):
@@ -42,20 +61,71 @@ class UpgradeBody(BaseModel):
     index: int = Field(default=0, ge=0, lt=32, strict=True)
 
 
-def generation_routes(ledger: Ledger, policy: Policy, tokens: Sequence[str]) -> Blueprint:
-    """The routes. :param tokens: the bearer tokens; none: nobody may"""
+def generation_routes(ledger: Ledger, policy: Policy, tokens: Sequence[str], *, can_submit: bool = True) -> Blueprint:
+    """The routes.
+
+    :param tokens: the bearer tokens; none: nobody may
+    :param can_submit: whether there is a vendor key
+    """
     routes = Blueprint("generations", __name__)
     routes.before_request(lambda: _require_token(tokens))
+
+    def created(record_id: str) -> str:
+        """The vendor's id for one of its own, or for one of ours whose generation exists."""
+        if not is_submission_id(record_id):
+            return _checked(record_id)
+        submission = ledger.read(record_id).submission or _unknown(record_id)
+        if not submission.task_id:
+            raise Problem(
+                HTTPStatus.CONFLICT, f"{record_id} is {submission.state}: the vendor has not confirmed it yet"
+            )
+        return submission.task_id
+
+    def submit(wanted: Request, wishes: Wishes) -> tuple[Response, int]:
+        if not can_submit:
+            raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, NO_KEY)
+        answer = accept(wanted, wishes.kinds, wishes.labels, _read_key(), ledger, policy)
+        if answer.outcome is Acceptance.OTHER_BODY:
+            raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, answer.reason)
+        if answer.outcome is Acceptance.OVER_BUDGET:
+            raise Problem(HTTPStatus.PAYMENT_REQUIRED, answer.reason)
+        if answer.outcome is Acceptance.IMPOSSIBLE:
+            raise Problem(HTTPStatus.CONFLICT, answer.reason)
+        submission = answer.submission or _unknown(wanted.task_id if isinstance(wanted, ExtendRequest) else "")
+        shown = describe(look_up(submission.id, ledger, policy) or submission)
+        if shown["taskId"] is None:
+            del shown["taskId"]
+        return jsonify(shown), 202
+
+    @routes.post("/generations")
+    def post_generation() -> tuple[Response, int]:
+        return submit(*_read_request(GenerateRequest))
+
+    @routes.post("/generations/<record_id>/extensions")
+    def post_extension(record_id: str) -> tuple[Response, int]:
+        return submit(*_read_request(ExtendRequest, {"taskId": created(record_id)}))
 
     @routes.put("/generations/<task_id>")
     def put_generation(task_id: str) -> tuple[Response, int]:
         body = _read_body(TrackBody)
-        tracked = track(_checked(task_id), [Kind(kind) for kind in body.upgrades], body.labels, ledger, policy)
+        tracked = track(_checked(task_id), body.kinds, body.labels, ledger, policy)
+        if body.submission is not None:
+            _name(body.submission, task_id)
         return jsonify(describe(tracked.generation)), 201 if tracked.created else 200
 
-    @routes.get("/generations/<task_id>")
-    def get_generation(task_id: str) -> Response:
-        return jsonify(describe(look_up(_checked(task_id), ledger, policy) or _unknown(task_id)))
+    def _name(submission_id: str, task_id: str) -> None:
+        named = name_submission(submission_id, task_id, ledger)
+        if named is None:
+            raise Problem(HTTPStatus.NOT_FOUND, f"submission: {submission_id} is not known here")
+        if named.task_id != task_id:
+            became = (
+                f"has brought about {named.task_id}" if named.task_id else f"is {named.state}, and was not sent yet"
+            )
+            raise Problem(HTTPStatus.CONFLICT, f"submission: {submission_id} {became}")
+
+    @routes.get("/generations/<record_id>")
+    def get_generation(record_id: str) -> Response:
+        return jsonify(describe(look_up(_checked_any(record_id), ledger, policy) or _unknown(record_id)))
 
     @routes.get("/generations")
     def list_generations() -> Response:
@@ -63,24 +133,26 @@ def generation_routes(ledger: Ledger, policy: Policy, tokens: Sequence[str]) -> 
             page = ledger.page(_read_state(), _read_limit(), request.args.get("cursor"))
         except ValueError as error:
             raise Problem(HTTPStatus.BAD_REQUEST, str(error)) from None
-        return jsonify(generations=[describe(generation) for generation in page.generations], cursor=page.cursor)
+        return jsonify(generations=[describe(record) for record in page.generations], cursor=page.cursor)
 
-    @routes.post("/generations/<task_id>/upgrades")
-    def post_upgrade(task_id: str) -> tuple[Response, int]:
+    @routes.post("/generations/<record_id>/upgrades")
+    def post_upgrade(record_id: str) -> tuple[Response, int]:
         body = _read_body(UpgradeBody)
-        outcome, generation = request_upgrade(_checked(task_id), Kind(body.kind), body.index, ledger, policy)
-        if generation is None:
-            _unknown(task_id)
-        if outcome is UpgradeRequest.IMPOSSIBLE:
-            raise Problem(HTTPStatus.CONFLICT, _why_not(generation, body.index))
-        if outcome is UpgradeRequest.OVER_BUDGET:
-            raise Problem(HTTPStatus.PAYMENT_REQUIRED, OVER_BUDGET)
-        return jsonify(describe(generation)), 200 if outcome is UpgradeRequest.ALREADY else 202
+        answer = request_upgrade(created(record_id), Kind(body.kind), body.index, ledger, policy)
+        generation = answer.generation or _unknown(record_id)
+        if answer.outcome is UpgradeRequest.IMPOSSIBLE:
+            raise Problem(HTTPStatus.CONFLICT, answer.reason)
+        if answer.outcome is UpgradeRequest.OVER_BUDGET:
+            raise Problem(HTTPStatus.PAYMENT_REQUIRED, answer.reason)
+        return jsonify(describe(generation)), 200 if answer.outcome is UpgradeRequest.ALREADY else 202
 
-    @routes.post("/generations/<task_id>/retry")
-    def post_retry(task_id: str) -> tuple[Response, int]:
-        _, generation = retry(_checked(task_id), ledger)
-        return jsonify(describe(generation or _unknown(task_id))), 202
+    @routes.post("/generations/<record_id>/retry")
+    def post_retry(record_id: str) -> tuple[Response, int]:
+        known = look_up(_checked_any(record_id), ledger, policy) or _unknown(record_id)
+        again, record = retry(known.id if isinstance(known, Submission) else known.task_id, ledger)
+        if isinstance(record, Submission) and not again:
+            raise Problem(HTTPStatus.CONFLICT, f"{record.id} is {record.state}: {record.error or 'nothing has failed'}")
+        return jsonify(describe(record or _unknown(record_id))), 202
 
     return routes
 
@@ -100,26 +172,57 @@ def _checked(task_id: str) -> str:
     return task_id
 
 
-def _unknown(task_id: str) -> NoReturn:
-    raise Problem(HTTPStatus.NOT_FOUND, f"generation {task_id} is not known here; PUT /generations/{task_id} tracks it")
+def _checked_any(record_id: str) -> str:
+    return record_id if is_submission_id(record_id) else _checked(record_id)
 
 
-def _why_not(generation: Generation, index: int) -> str:
-    if generation.fallback:
-        return "the fallback model made this video: it cannot be upgraded"
-    if generation.state is State.WAITING:
-        return 'the generation has no verdict yet; PUT it with "upgrades" to have it upgraded when it succeeds'
-    return f"the generation is {generation.state} and has no result {index} that could be upgraded"
+def _unknown(record_id: str) -> NoReturn:
+    advice = "" if is_submission_id(record_id) else f"; PUT /generations/{record_id} tracks it"
+    raise Problem(HTTPStatus.NOT_FOUND, f"generation {record_id} is not known here{advice}")
+
+
+def _read_key() -> str | None:
+    key = request.headers.get("Idempotency-Key")
+    if key is not None and not 1 <= len(key) <= LONGEST_KEY:
+        raise Problem(HTTPStatus.BAD_REQUEST, f"Idempotency-Key: must have 1 to {LONGEST_KEY} characters")
+    return key
+
+
+def _read_request(model: type[GenerateRequest] | type[ExtendRequest], given: dict[str, str] | None = None) -> Any:
+    """A body that holds the vendor's fields and our own. All that is wrong with either is told at once.
+
+    :param given: fields that the body does not name
+    :return: the request and the wishes
+    """
+    fields = _parse(_JSON_OBJECT)
+    own = {name: fields.pop(name) for name in Wishes.model_fields if name in fields}
+    read: list[Any] = []
+    faults: list[tuple[str, str]] = []
+    for wanted, values in ((model, fields | (given or {})), (Wishes, own)):
+        try:
+            read.append(wanted.model_validate(values))
+        except ValidationError as error:
+            faults += explain(error)
+    if faults:
+        raise _bad_fields(faults)
+    return read
 
 
 def _read_body(model: type[Body]) -> Body:
-    raw = request.get_data(cache=False)
+    return _parse(TypeAdapter(model))
+
+
+def _parse(adapter: TypeAdapter[Parsed]) -> Parsed:
     try:
-        return model.model_validate_json(raw or b"{}")
+        return adapter.validate_json(request.get_data(cache=False) or b"{}")
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "body"
-        raise Problem(HTTPStatus.BAD_REQUEST, f"{where}: {first['msg']}") from None
+        raise _bad_fields(explain(error)) from None
+
+
+def _bad_fields(faults: list[tuple[str, str]]) -> Problem:
+    detail = "; ".join(f"{field}: {message}" for field, message in faults)
+    errors = [{"field": field, "message": message} for field, message in faults]
+    return Problem(HTTPStatus.BAD_REQUEST, detail, more={"errors": errors})
 
 
 def _read_state() -> State | None:

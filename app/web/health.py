@@ -11,8 +11,12 @@ MISSED_SWEEPS, LEAST = 4, 60.0
 LONGEST_WAIT = 600.0
 
 
-def health_routes(ledger: Ledger, sweep_every: float) -> Blueprint:
-    """The routes. :param sweep_every: seconds between sweeps"""
+def health_routes(ledger: Ledger, sweep_every: float, warn_below: float | None = None) -> Blueprint:
+    """The routes.
+
+    :param sweep_every: seconds between sweeps
+    :param warn_below: credits in the vendor's account under which a warning is shown
+    """
     routes = Blueprint("health", __name__)
 
     @routes.get("/healthz")
@@ -21,20 +25,31 @@ def health_routes(ledger: Ledger, sweep_every: float) -> Blueprint:
 
     @routes.get("/readyz")
     def readyz() -> tuple[Response, int]:
-        checks = _check(ledger, max(LEAST, MISSED_SWEEPS * sweep_every))
+        try:
+            health = ledger.health()
+        except LedgerUnavailable as error:
+            return jsonify(status="not ready", checks={"redis": str(error)}), 503
+        checks = _check(health, max(LEAST, MISSED_SWEEPS * sweep_every))
         ready = not any(checks.values())
         shown = {name: problem or "ok" for name, problem in checks.items()}
-        return jsonify(status="ready" if ready else "not ready", checks=shown), 200 if ready else 503
+        # An account that runs dry stops no process: a warning, and not a reason to take this one out of service.
+        account = {"credits": health.credits, "warning": warn_of_account(health, warn_below) or None}
+        return jsonify(status="ready" if ready else "not ready", checks=shown, account=account), 200 if ready else 503
 
     return routes
 
 
-def _check(ledger: Ledger, limit: float) -> dict[str, str]:
+def warn_of_account(health: Health, warn_below: float | None) -> str:
+    """What is wrong with the vendor's account; empty if nothing is, as far as is known."""
+    if health.credits_error:
+        return f"the balance cannot be read: {health.credits_error}"
+    if health.credits is not None and warn_below is not None and health.credits < warn_below:
+        return f"{health.credits:g} credits left, under REELKEEP_CREDITS_WARN_BELOW ({warn_below:g}): top up"
+    return ""
+
+
+def _check(health: Health, limit: float) -> dict[str, str]:
     """What is wrong, by part; empty texts where all is well."""
-    try:
-        health = ledger.health()
-    except LedgerUnavailable as error:
-        return {"redis": str(error)}
     return {
         "redis": "",
         "sweep": _check_sweep(health, limit),

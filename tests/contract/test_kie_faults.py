@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from app.adapters.kie import USER_AGENT, KieVendor
-from app.domain.errors import VendorUnreachable
+from app.domain.errors import VendorBusy, VendorUnreachable
 from app.domain.vendor import OrderProgress
 from app.domain.work import Kind
 
@@ -42,6 +42,10 @@ FAULTS: dict[str, tuple[Any, int]] = {
 }
 #: what is certainly not ordered; after any other fault it may have been
 REFUSED = {"bad-key", "maintenance", "too-often"}
+
+
+#: more than the largest answer that is read
+HUGE = b'{"code":200,"msg":"success","data":5.5}' + b" " * (4 * 1024 * 1024)
 
 
 def _fail(kie: KieVendor, question: Callable[[KieVendor], object]) -> str:
@@ -111,6 +115,46 @@ def test_nobody_at_the_address_is_no_answer(script: Any) -> None:
     _fail(KieVendor("s3cret-key", "http://127.0.0.1:1", timeout=(0.3, 0.3)), QUESTIONS["details"])
 
 
+@pytest.mark.parametrize("body", [{"code": 429, "msg": "too often"}, "Too Many Requests", {"msg": "too often"}])
+@pytest.mark.parametrize("question", QUESTIONS.values(), ids=QUESTIONS)
+def test_the_rate_limit_asks_every_question_for_a_pause(
+    script: Any, kie: KieVendor, question: Callable[[KieVendor], object], body: Any
+) -> None:
+    script.says(body, 429, Retry_After="7")
+    with pytest.raises(VendorBusy, match="429") as caught:
+        question(kie)
+    assert caught.value.pause == 7
+
+
+@pytest.mark.parametrize("question", QUESTIONS.values(), ids=QUESTIONS)
+def test_a_huge_answer_is_none(script: Any, kie: KieVendor, question: Callable[[KieVendor], object]) -> None:
+    script.says(HUGE)
+    assert "more than 4194304 bytes" in _fail(kie, question)
+
+
+def test_a_large_answer_is_read(script: Any, kie: KieVendor) -> None:
+    script.says(HUGE[: 4 * 1024 * 1024])
+    assert kie.read_credit() == 5.5
+
+
+def test_a_huge_answer_is_not_read_for_its_redirect_either(script: Any, kie: KieVendor) -> None:
+    script.says(HUGE, 302, Location="/elsewhere")
+    assert "more than 4194304 bytes" in _fail(kie, QUESTIONS["details"])
+
+
+def test_the_key_in_the_vendors_words_is_not_repeated(script: Any, kie: KieVendor) -> None:
+    script.says({"code": 401, "msg": "s3cret-key is no key"})
+    assert _fail(kie, QUESTIONS["credit"]).endswith("code 401: … is no key")
+
+
+@pytest.mark.parametrize("key", ["line\nbreak", "snow\u2603man"])
+def test_a_key_that_cannot_be_sent_is_no_answer(script: Any, key: str) -> None:
+    with pytest.raises(VendorUnreachable) as caught:
+        KieVendor(key, script.url).read_credit()
+    assert key not in str(caught.value)
+    assert script.asked == []
+
+
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_a_redirect_is_not_followed(script: Any, kie: KieVendor, status: int) -> None:
     script.says("moved", status, Location=f"{script.url}/elsewhere?sig=s3cret")
@@ -131,6 +175,7 @@ def test_the_key_goes_with_every_request_and_the_user_agent_is_an_ordinary_one(s
     assert headers["Authorization"] == "Bearer s3cret-key"
     assert headers["User-Agent"] == USER_AGENT
     assert headers["User-Agent"].startswith("Mozilla/5.0")
+    assert headers["Content-Type"] == "application/json"
 
 
 def test_a_body_is_sent_as_json(script: Any, kie: KieVendor) -> None:

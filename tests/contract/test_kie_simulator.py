@@ -1,4 +1,4 @@
-"""The vendor's client against the simulator: round trips over HTTP."""
+"""The vendor's client against the simulator: round trips over HTTP, in both forms of the API."""
 
 import threading
 import time
@@ -9,8 +9,9 @@ import pytest
 
 from app.adapters.kie import KieVendor
 from app.domain.errors import VendorUnreachable
+from app.domain.requests import ExtendRequest, GenerateRequest
 from app.domain.urls import NO_URLS
-from app.domain.vendor import OrderAnswer, OrderProgress, Progress, Verdict
+from app.domain.vendor import OrderAnswer, OrderProgress, Progress, SubmitProgress, Verdict
 from app.domain.work import Kind
 from app.simulator.client import SimulatorClient
 from app.simulator.scenarios import Scenario
@@ -20,7 +21,7 @@ T = TypeVar("T")
 
 SLOW = Scenario(takes=1e9)
 #: A generation takes 0.06 s at this speed, a 4K 0.2 s.
-OPTIONS = Options(speed=2000, scenarios={"never-ready": SLOW}, credits=100_000.25)
+OPTIONS = Options(speed=2000, scenarios={"never-ready": SLOW}, credits=100_000.25, rate_limit=0)
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +33,11 @@ def simulator() -> Iterator[SimulatorClient]:
 @pytest.fixture
 def kie(simulator: SimulatorClient) -> KieVendor:
     return KieVendor("sim-key", simulator.base_url, timeout=(1.0, 5.0))
+
+
+@pytest.fixture
+def jobs(simulator: SimulatorClient) -> KieVendor:
+    return KieVendor("sim-key", simulator.base_url, timeout=(1.0, 5.0), form="jobs")
 
 
 def _until(question: Callable[[], T], enough: Callable[[T], bool]) -> T:
@@ -161,3 +167,85 @@ def test_the_balance_goes_down_by_what_is_bought(simulator: SimulatorClient, kie
     kie.ask_upgrade(Kind.UHD, task_id, 0, None)
     kie.ask_upgrade(Kind.UHD, task_id, 0, None)
     assert before - kie.read_credit() == 120
+
+
+def _created(simulator: SimulatorClient, prompt: str) -> list[str]:
+    generations = simulator.books()["generations"]
+    return [task_id for task_id, row in generations.items() if row["prompt"] == prompt]
+
+
+def test_a_generation_and_its_extension_are_created(simulator: SimulatorClient, kie: KieVendor) -> None:
+    request = GenerateRequest(prompt="a cat to be extended", aspect_ratio="9:16", resolution="720p", duration=4)
+    made = kie.submit(request, None)
+    assert (made.progress, made.code) == (SubmitProgress.CREATED, 200)
+    assert made.task_id is not None
+    verdict = _verdict(kie, made.task_id)
+    assert (verdict.progress, verdict.asked) == (Progress.SUCCEEDED, request.asked)
+    extended = kie.submit(ExtendRequest(task_id=made.task_id, prompt="and a dog"), None)
+    assert extended.progress is SubmitProgress.CREATED
+    assert extended.task_id not in (None, made.task_id)
+
+
+def test_what_the_vendor_will_not_extend_is_refused(kie: KieVendor) -> None:
+    answer = kie.submit(ExtendRequest(task_id="nobody", prompt="and a dog"), None)
+    assert (answer.progress, answer.code, answer.task_id) == (SubmitProgress.REFUSED, 422, None)
+
+
+def test_a_busy_vendor_creates_nothing_until_it_does(simulator: SimulatorClient, kie: KieVendor) -> None:
+    request = GenerateRequest(prompt="scenario=submit-busy a cat")
+    first, second, third = (kie.submit(request, None) for _ in range(3))
+    assert (first.progress, first.pause) == (second.progress, second.pause) == (SubmitProgress.BUSY, 10)
+    assert _created(simulator, request.prompt) == [third.task_id]
+
+
+@pytest.mark.parametrize("scenario", ["submit-uncertain", "submit-timeout"])
+def test_a_generation_may_have_been_created_without_an_answer(simulator: SimulatorClient, scenario: str) -> None:
+    request = GenerateRequest(prompt=f"scenario={scenario} a cat")
+    impatient = KieVendor("sim-key", simulator.base_url, timeout=(1.0, 0.5))
+    answer = impatient.submit(request, None)
+    assert (answer.progress, answer.task_id) == (SubmitProgress.UNCERTAIN, None)
+    assert len(_created(simulator, request.prompt)) == 1
+
+
+def test_a_submit_with_a_wrong_key_is_refused(simulator: SimulatorClient) -> None:
+    answer = KieVendor("wrong", simulator.base_url).submit(GenerateRequest(prompt="a cat"), None)
+    assert (answer.progress, answer.code) == (SubmitProgress.REFUSED, 401)
+
+
+# --- the unified form --------------------------------------------------------------------------------------------------
+
+
+def _job(jobs: KieVendor, prompt: str) -> str:
+    task_id = jobs.submit(GenerateRequest(prompt=prompt, duration=4), None).task_id
+    assert task_id is not None
+    return task_id
+
+
+def test_a_job_is_created_extended_and_read(jobs: KieVendor) -> None:
+    task_id = _job(jobs, "scenario=portrait a cat")
+    verdict = _verdict(jobs, task_id)
+    assert (verdict.progress, verdict.main, verdict.asked.seconds) == (Progress.SUCCEEDED, Kind.RESULT, 4)
+    assert len(verdict.urls.result) == len(verdict.urls.origin) == 1
+    extended = jobs.submit(ExtendRequest(task_id=task_id, prompt="and a dog"), None)
+    assert extended.task_id is not None
+    assert len(_verdict(jobs, extended.task_id).urls.full) == 1
+
+
+def test_a_job_that_failed_says_why(jobs: KieVendor) -> None:
+    verdict = _verdict(jobs, _job(jobs, "scenario=failed-400 a cat"))
+    assert (verdict.progress, verdict.code, verdict.urls) == (Progress.FAILED, 400, NO_URLS)
+    assert verdict.msg
+    assert jobs.ask_details("nobody").progress is Progress.UNKNOWN
+
+
+@pytest.mark.parametrize(("kind", "pictures"), [(Kind.HD, 0), (Kind.UHD, 1)])
+def test_an_upgrade_is_a_job_with_a_record_of_its_own(jobs: KieVendor, kind: Kind, pictures: int) -> None:
+    task_id = _job(jobs, "a cat")
+    assert jobs.ask_upgrade(kind, task_id, 0, None).progress is OrderProgress.NOT_YET
+    assert _verdict(jobs, task_id).progress is Progress.SUCCEEDED
+    order = jobs.ask_upgrade(kind, task_id, 0, None)
+    assert (order.progress, order.task_id == task_id) == (OrderProgress.ORDERED, False)
+    assert order.task_id is not None
+    verdict = _verdict(jobs, order.task_id)
+    assert (verdict.progress, verdict.main) == (Progress.SUCCEEDED, kind)
+    assert (len(verdict.urls.result), len(verdict.urls.image)) == (1, pictures)

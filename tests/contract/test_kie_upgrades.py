@@ -1,4 +1,4 @@
-"""The vendor's client: each answer about an upgrade, told apart (veo-api: get-1080p-video, get-4k-video)."""
+"""The vendor's client: each answer about an upgrade, told apart (veo-api §5, §6)."""
 
 from typing import Any
 
@@ -100,3 +100,29 @@ def test_a_1080p_is_asked_for_by_its_index(script: Any, kie: KieVendor) -> None:
     script.says(_envelope(400, PROCESSING_HD))
     kie.ask_upgrade(Kind.HD, "t1", 2, "https://keep.example/")
     assert script.asked == [("GET", "/api/v1/veo/get-1080p-video?taskId=t1&index=2", None)]
+
+
+@pytest.mark.parametrize(("credits", "read"), [(120, 120.0), (5.5, 5.5), ("5", None), (None, None), (-1, None)])
+@pytest.mark.parametrize("name", ["creditsConsumed", "credits_consumed"])
+def test_what_an_upgrade_took_is_read(
+    script: Any, kie: KieVendor, name: str, credits: object, read: float | None
+) -> None:
+    script.says(_envelope(200, data={**NO_URLS_YET, name: credits}))
+    assert kie.ask_upgrade(Kind.UHD, "t1", 0, None).credits == read
+
+
+@pytest.mark.parametrize("body", [_envelope(429, "too often"), "<html>Too Many Requests</html>", {"code": 1015}])
+@pytest.mark.parametrize("kind", [Kind.HD, Kind.UHD])
+def test_the_rate_limit_orders_nothing_and_asks_for_a_pause(script: Any, kie: KieVendor, kind: Kind, body: Any) -> None:
+    script.says(body, 429, Retry_After="7")
+    answer = kie.ask_upgrade(kind, "t1", 0, None)
+    assert (answer.progress, answer.code, answer.pause) == (OrderProgress.NOT_YET, 429, 7)
+
+
+def test_only_the_rate_limit_asks_for_a_pause(script: Any, kie: KieVendor) -> None:
+    script.says(_envelope(455, "maintenance"), 503, Retry_After="7")
+    assert kie.ask_upgrade(Kind.UHD, "t1", 0, None).pause is None
+
+
+def test_asking_again_only_asks(kie: KieVendor) -> None:
+    assert kie.repeats_are_questions

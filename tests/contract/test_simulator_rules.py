@@ -13,6 +13,7 @@ import pytest
 from app.simulator.answers import Answer
 from app.simulator.deliveries import Delivery
 from app.simulator.files import Shelf, Visit
+from app.simulator.gate import Gate
 from app.simulator.scenarios import BUILT_IN, PostFaults, Scenario, choose
 from app.simulator.upgrades import Upgrades
 from app.simulator.vendor import Vendor
@@ -41,7 +42,7 @@ class Desk:
             courier=self,
             scenarios=self.scenarios,
             credits=self.credits,
-            rate_limit=self.rate_limit,
+            gate=Gate(lambda: self.now, self.rate_limit),
         )
         self.upgrades = Upgrades(self.vendor)
 

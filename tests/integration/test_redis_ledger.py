@@ -13,7 +13,8 @@ import redis
 from app.adapters.celery_outlet import CeleryOutlet
 from app.adapters.redis_ledger import HISTORY, MOST_PENDING, RedisLedger, _Before, _commit_args, same_server
 from app.domain.errors import LedgerUnavailable
-from app.domain.generation import Generation, State
+from app.domain.generation import Generation
+from app.domain.states import State
 from app.domain.ledger import Draft, Entry, Recorded, Route, Tick, Trust
 from app.domain.policy import Policy
 from app.domain.urls import Urls

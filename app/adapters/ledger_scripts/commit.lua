@@ -1,21 +1,25 @@
--- Writes a generation and its entries in the indexes, if it is still what the transition read.
--- ARGV: task id, generation as read, generation as written, callbacks as read, callbacks settled, state before, state after, tracked at,
+-- Writes a generation, or a submission, and its entries in the indexes, if it is still what the transition read.
+-- ARGV: id, record as read, record as written, callbacks as read, callbacks settled, state before, state after (empty: in no list), tracked at,
 --       count and pairs (item, at or empty), count and history entries, count and pairs (alias key, name), item that came through
-local task_id, before, after = ARGV[1], ARGV[2], ARGV[3]
-local generation, inbox, history = P .. 'gen:' .. task_id, P .. 'inbox:' .. task_id, P .. 'history:' .. task_id
+local id, before, after = ARGV[1], ARGV[2], ARGV[3]
+local record, inbox, history = record_key(id), P .. 'inbox:' .. id, P .. 'history:' .. id
 
-local current = redis.call('GET', generation) or ''
+local current = redis.call('GET', record) or ''
 -- Sent a second time after a time-out, though the first had arrived: all is written, messages included.
 if current ~= before and current == after then return {'written'} end
 if current ~= before then return {'conflict'} end
 if redis.call('LLEN', inbox) ~= tonumber(ARGV[4]) then return {'conflict'} end
 
-if after ~= before then redis.call('SET', generation, after) end
+if after ~= before then redis.call('SET', record, after) end
 if tonumber(ARGV[5]) > 0 then redis.call('LTRIM', inbox, ARGV[5], -1) end
 if ARGV[6] ~= ARGV[7] then
-  if ARGV[6] ~= '' then redis.call('ZREM', P .. 'state:' .. ARGV[6], task_id) end
-  redis.call('ZADD', P .. 'state:' .. ARGV[7], ARGV[8], task_id)
-  redis.call('ZADD', P .. 'tracked', ARGV[8], task_id)
+  if ARGV[6] ~= '' then redis.call('ZREM', P .. 'state:' .. ARGV[6], id) end
+  if ARGV[7] ~= '' then
+    redis.call('ZADD', P .. 'state:' .. ARGV[7], ARGV[8], id)
+    redis.call('ZADD', P .. 'tracked', ARGV[8], id)
+  else
+    redis.call('ZREM', P .. 'tracked', id)
+  end
 end
 
 local at = 9

@@ -58,3 +58,25 @@ local function wait_until(item, at)
   redis.call('ZREM', sent_key(item), item)
   redis.call('ZADD', due_key(item), at, item)
 end
+
+-- Enqueues what has become due in a lane, at most so many. Gives how many there were.
+local function enqueue_due(lane, most)
+  local ready = redis.call('ZRANGEBYSCORE', P .. 'due:' .. lane, '-inf', now, 'LIMIT', 0, most)
+  for _, item in ipairs(ready) do enqueue_once(item) end
+  return #ready
+end
+
+-- A generation and a submission of ours are told apart by their ids.
+local function is_submission(id) return string.find(id, '^sub_[0-9a-f]+$') and #id == 36 end
+local function record_key(id) return P .. (is_submission(id) and 'sub:' or 'gen:') .. id end
+local function item_of(id) return (is_submission(id) and 'submit/' or 'settle/') .. id end
+
+-- Books what something costs on a day: `for:<name>` beside the totals of the day and of the name's step.
+local function book(day, name, credits)
+  local key = P .. 'budget:' .. day
+  local more = credits - tonumber(redis.call('HGET', key, 'for:' .. name) or '0')
+  redis.call('HSET', key, 'for:' .. name, credits)
+  redis.call('HINCRBYFLOAT', key, 'total', more)
+  redis.call('HINCRBYFLOAT', key, step_of(name), more)
+  redis.call('EXPIRE', key, 3 * 86400)
+end

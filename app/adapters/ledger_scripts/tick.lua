@@ -1,7 +1,7 @@
 -- Enqueues, in one lane, what has become due and what was enqueued but is gone from the queue.
 -- ARGV: lane, most items of each sort, seconds after which a missing message counts as lost, queue length (empty: count it here)
 local lane, batch, grace = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
-local due, waiting = P .. 'due:' .. lane, P .. 'sent:' .. lane
+local waiting = P .. 'sent:' .. lane
 
 -- Lost messages: more items wait for a worker than messages wait in the queue. The queue is first in, first out, so the
 -- oldest are the lost ones; as many are enqueued again as are missing, and a long backlog is never enqueued twice.
@@ -15,7 +15,6 @@ if missing > 0 then
   end
 end
 
-local ready = redis.call('ZRANGEBYSCORE', due, '-inf', now, 'LIMIT', 0, batch)
-for _, item in ipairs(ready) do enqueue_once(item) end
+local ready = enqueue_due(lane, batch)
 if rescued > 0 then redis.call('HINCRBY', P .. 'stats', 'rescued', rescued) end
-return {#ready, rescued, unpack(sent)}
+return {ready, rescued, unpack(sent)}

@@ -11,6 +11,7 @@ import pytest
 from app.domain.container import Media, NotMedia, inspect
 
 MEDIA = Path(__file__).parents[2] / "media"
+SAMPLES = Path(__file__).parents[3] / "app" / "simulator" / "media"
 VIDEO = (MEDIA / "result-720p.mp4").read_bytes()
 PORTRAIT = (MEDIA / "origin-720p-portrait.mp4").read_bytes()
 JPEG = (MEDIA / "preview.jpg").read_bytes()
@@ -33,16 +34,30 @@ def ftyp(brand: bytes = b"isom") -> bytes:
     return box(b"ftyp", brand, bytes(4))
 
 
-def track(handler: bytes, width: int, height: int, *, version: int = 0) -> bytes:
-    header = bytes([version, 0, 0, 0]) + bytes(72 if version == 0 else 84)
+def track(
+    handler: bytes, width: int, height: int, *media: bytes, version: int = 0, matrix: tuple[int, ...] = (0,) * 9
+) -> bytes:
+    header = bytes([version, 0, 0, 0]) + bytes(36 if version == 0 else 48) + struct.pack(">9i", *matrix)
     tkhd = box(b"tkhd", header, struct.pack(">II", width << 16, height << 16))
-    return box(b"trak", tkhd, box(b"mdia", box(b"hdlr", bytes(8), handler, bytes(12))))
+    return box(b"trak", tkhd, box(b"mdia", *media, box(b"hdlr", bytes(8), handler, bytes(12))))
+
+
+def times(kind: bytes, scale: int, duration: int, *, version: int = 0) -> bytes:
+    start = bytes([version, 0, 0, 0]) + bytes(8 if version == 0 else 16)
+    return box(kind, start, struct.pack(">II" if version == 0 else ">IQ", scale, duration), bytes(80))
+
+
+def sample_sizes(count: int, *, kind: bytes = b"stsz") -> bytes:
+    return box(b"minf", box(b"stbl", box(kind, bytes(8), struct.pack(">I", count))))
 
 
 def movie(*tracks: bytes, scale: int = 1000, duration: int = 8000, version: int = 0) -> bytes:
-    start = bytes([version, 0, 0, 0]) + bytes(8 if version == 0 else 16)
-    numbers = struct.pack(">II" if version == 0 else ">IQ", scale, duration)
-    return box(b"moov", box(b"mvhd", start, numbers, bytes(80)), *(tracks or (track(b"vide", 640, 360),)))
+    header = times(b"mvhd", scale, duration, version=version)
+    return box(b"moov", header, *(tracks or (track(b"vide", 640, 360),)))
+
+
+def with_tracks(*tracks: bytes) -> bytes:
+    return ftyp() + movie(*tracks) + box(b"mdat", b"x")
 
 
 def chunk(kind: bytes, content: bytes) -> bytes:
@@ -68,7 +83,7 @@ WEBPS = {
 
 
 def test_a_video_tells_its_kind_size_and_length() -> None:
-    assert Media("video/mp4", "mp4", 1280, 720, 2.0) == look(VIDEO)
+    assert Media("video/mp4", "mp4", 1280, 720, 2.0, audio=True) == look(VIDEO)
 
 
 def test_a_portrait_video_is_higher_than_wide() -> None:
@@ -77,14 +92,15 @@ def test_a_portrait_video_is_higher_than_wide() -> None:
 
 
 def test_the_quicktime_brand_makes_a_mov() -> None:
-    media = look(ftyp(b"qt  ") + movie() + box(b"mdat", b"x"))
-    assert (media.content_type, media.extension) == ("video/quicktime", "mov")
+    sound = track(b"soun", 0, 0, sample_sizes(88))
+    data = ftyp(b"qt  ") + movie(track(b"vide", 64, 32), sound) + box(b"mdat", b"x")
+    assert Media("video/quicktime", "mov", 64, 32, 8.0, audio=True) == look(data)
 
 
 @pytest.mark.parametrize("version", [0, 1])
 def test_both_versions_of_the_headers_are_read(version: int) -> None:
     data = ftyp() + movie(track(b"vide", 1920, 1080, version=version), version=version) + box(b"mdat", b"x")
-    assert Media("video/mp4", "mp4", 1920, 1080, 8.0) == look(data)
+    assert Media("video/mp4", "mp4", 1920, 1080, 8.0, audio=False) == look(data)
 
 
 def test_the_size_is_the_video_tracks_whatever_the_order_of_tracks() -> None:
@@ -98,6 +114,81 @@ def test_a_box_may_have_a_64_bit_length() -> None:
 
 def test_the_last_box_may_reach_to_the_end_of_the_file() -> None:
     assert look(ftyp() + movie() + struct.pack(">I4s", 0, b"mdat") + b"x" * 9).seconds == 8.0
+
+
+@pytest.mark.parametrize("name", ["result-720p.mp4", "origin-720p-portrait.mp4", "upgrade-1080p.mp4", "upgrade-4k.mp4"])
+def test_the_sample_videos_have_sound(name: str) -> None:
+    assert look((SAMPLES / name).read_bytes()).audio is True
+
+
+PICTURES = track(b"vide", 64, 32)
+
+
+@pytest.mark.parametrize(
+    ("tracks", "audio"),
+    [
+        ([PICTURES], False),
+        ([track(b"vide", 64, 32, times(b"mdhd", 1000, 8000), sample_sizes(99))], False),
+        ([PICTURES, track(b"soun", 0, 0)], False),
+        ([PICTURES, track(b"soun", 0, 0, times(b"mdhd", 44100, 0), sample_sizes(0))], False),
+        ([PICTURES, track(b"soun", 0, 0, times(b"mdhd", 44100, 0xFFFFFFFF), sample_sizes(0))], False),
+        ([PICTURES, track(b"soun", 0, 0, box(b"minf", box(b"stbl", box(b"stsz", bytes(4)))))], False),
+        ([PICTURES, track(b"text", 0, 0, times(b"mdhd", 1000, 8000), sample_sizes(9))], False),
+        ([PICTURES, track(b"soun", 0, 0, times(b"mdhd", 44100, 89224))], True),
+        ([PICTURES, track(b"soun", 0, 0, times(b"mdhd", 44100, 89224, version=1))], True),
+        ([PICTURES, track(b"soun", 0, 0, times(b"mdhd", 44100, 0), sample_sizes(88))], True),
+        ([PICTURES, track(b"soun", 0, 0, sample_sizes(256, kind=b"stz2"))], True),
+        ([track(b"soun", 0, 0, sample_sizes(88)), PICTURES], True),
+        ([PICTURES, track(b"soun", 0, 0), track(b"soun", 0, 0, sample_sizes(88))], True),
+        ([PICTURES, track(b"soun", 0, 0, sample_sizes(88)), track(b"soun", 0, 0)], True),
+        ([PICTURES, box(b"mvex"), track(b"soun", 0, 0, times(b"mdhd", 44100, 0), sample_sizes(0))], None),
+        ([PICTURES, box(b"mvex"), track(b"soun", 0, 0, times(b"mdhd", 44100, 89224))], True),
+        ([PICTURES, box(b"mvex")], False),
+    ],
+    ids=[
+        "pictures only",
+        "a filled video track",
+        "a bare sound track",
+        "no samples",
+        "unknown duration, no samples",
+        "a table cut short",
+        "subtitles",
+        "a duration",
+        "a 64-bit duration",
+        "samples",
+        "compact samples",
+        "sound before pictures",
+        "the second sound track filled",
+        "the first sound track filled",
+        "fragmented: unsaid",
+        "fragmented with a duration",
+        "fragmented pictures only",
+    ],
+)
+def test_sound_is_a_sound_track_with_something_in_it(tracks: list[bytes], audio: bool | None) -> None:
+    assert look(with_tracks(*tracks)).audio is audio
+
+
+ONE, MINUS, W = 0x10000, -0x10000, 0x40000000
+
+
+@pytest.mark.parametrize("version", [0, 1])
+@pytest.mark.parametrize(
+    ("matrix", "size"),
+    [
+        ((ONE, 0, 0, 0, ONE, 0, 0, 0, W), (1920, 1080)),
+        ((MINUS, 0, 0, 0, MINUS, 0, 1920 << 16, 1080 << 16, W), (1920, 1080)),
+        ((0, ONE, 0, MINUS, 0, 0, 1080 << 16, 0, W), (1080, 1920)),
+        ((0, MINUS, 0, ONE, 0, 0, 0, 1920 << 16, W), (1080, 1920)),
+        ((0,) * 9, (1920, 1080)),
+    ],
+    ids=["upright", "half turn", "quarter turn", "quarter turn back", "no matrix"],
+)
+def test_a_video_that_its_player_turns_has_the_size_that_is_shown(
+    version: int, matrix: tuple[int, ...], size: tuple[int, int]
+) -> None:
+    media = look(with_tracks(track(b"vide", 1920, 1080, version=version, matrix=matrix)))
+    assert (media.width, media.height) == size
 
 
 @pytest.mark.parametrize("duration", [0, 0xFFFFFFFF])
@@ -129,6 +220,7 @@ def test_a_video_may_leave_its_length_unsaid(duration: int) -> None:
         (ftyp() + box(b"moov", struct.pack(">I4s", 0, b"mvhd")) + box(b"mdat", b"x"), "claims a length of 0 bytes"),
         (ftyp() + box(b"moov", box(b"mvhd", b"\x07" + bytes(99))) + box(b"mdat", b"x"), "'mvhd' is malformed"),
         (ftyp() + box(b"moov", box(b"mvhd", bytes(5))) + box(b"mdat", b"x"), "'mvhd' is malformed"),
+        (with_tracks(track(b"vide", 1, 1), track(b"soun", 0, 0, box(b"mdhd", bytes(5)))), "'mdhd' is malformed"),
         (ftyp() + box(b"moov", struct.pack(">I4s", 999, b"mvhd")) + box(b"mdat", b"x"), "ends inside box 'mvhd'"),
         (ftyp() + box(b"free") * 30_000, "more than 20000 boxes"),
         (ftyp() + box(b"moov", box(b"free") * 200) + box(b"mdat", b"x"), "more than 100 boxes in box 'moov'"),
@@ -204,7 +296,8 @@ def test_no_cut_file_passes(data: bytes) -> None:
 
 def test_damage_of_any_kind_ends_soon_and_in_no_other_error() -> None:
     chance = random.Random(20)
-    seeds = [ftyp() + movie(track(b"soun", 0, 0), track(b"vide", 4, 4)) + box(b"mdat", b"x" * 50), JPEG[:2000], PNG]
+    sound = track(b"soun", 0, 0, times(b"mdhd", 44100, 0), sample_sizes(9))
+    seeds = [with_tracks(sound, track(b"vide", 4, 4)), JPEG[:2000], PNG]
     started = time.monotonic()
     for number in range(6000):
         data = bytearray(chance.choice([*seeds, *WEBPS.values()]))

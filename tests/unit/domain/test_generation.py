@@ -6,7 +6,8 @@ import pytest
 
 from app.domain.callbacks import Outcome
 from app.domain.container import Media
-from app.domain.generation import MOST_HEARD, Generation, State
+from app.domain.generation import MOST_HEARD, Generation
+from app.domain.states import State
 from app.domain.policy import Policy
 from app.domain.rendition import RenditionState
 from app.domain.urls import Urls

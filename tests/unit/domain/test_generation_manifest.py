@@ -3,7 +3,8 @@
 import pytest
 
 from app.domain.container import Media
-from app.domain.generation import Generation, State
+from app.domain.generation import Generation
+from app.domain.states import State
 from app.domain.policy import Policy
 from app.domain.rendition import RenditionState
 from app.domain.urls import Urls

@@ -1,18 +1,21 @@
 """The outside in memory: a ledger, a vendor, a fetcher and a bucket that do what a test has told them and keep what was asked."""
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 from app.domain.container import Media
 from app.domain.errors import LedgerUnavailable, StoreUnavailable
-from app.domain.generation import Generation, State
-from app.domain.ledger import Draft, Entry, Health, Page, Pending, Recorded, Route, Tick, Trust
+from app.domain.generation import Generation
+from app.domain.states import State
+from app.domain.ledger import Draft, Entry, Health, Limit, Page, Pending, Recorded, Route, Tick, Trust
 from app.domain.ports import Download
-from app.domain.vendor import OrderAnswer, Verdict
-from app.domain.work import Item, Kind
+from app.domain.requests import Request
+from app.domain.submission import Submission
+from app.domain.vendor import OrderAnswer, SubmitAnswer, Verdict
+from app.domain.work import Item, Kind, is_submission_id
 
 T = TypeVar("T")
 
@@ -23,22 +26,28 @@ class Died(BaseException):
 
 @dataclass
 class MemoryLedger:
-    """One generation. A transition is run twice, each time on a fresh draft, as it is when others write in between."""
+    """One generation and one submission. A transition is run twice, each time on a fresh draft, as it is when others write in
+    between."""
 
     now: float = 1000.0
     generation: Generation | None = None
+    submission: Submission | None = None
     pending: list[Pending] = field(default_factory=list)
+    #: those of the submission
+    pending_there: list[Pending] = field(default_factory=list)
     kept: list[Entry] = field(default_factory=list)
     aliases: dict[str, tuple[Kind, int]] = field(default_factory=dict)
-    tokens: dict[str, tuple[Kind, int]] = field(default_factory=dict)
+    tokens: dict[str, str] = field(default_factory=dict)
     #: numbers of those calls of `change`, from 1, at which the ledger is away
     outages: set[int] = field(default_factory=set)
     changes: int = 0
     #: what `reserve` and `take_slot` answer, and what they were asked
     over_budget: float | None = None
     no_slot: float | None = None
-    reserved: list[tuple[str, float, float]] = field(default_factory=list)
-    slots: list[tuple[str, int, float]] = field(default_factory=list)
+    reserved: list[tuple[str, float, dict[str, float]]] = field(default_factory=list)
+    settled: dict[str, float] = field(default_factory=dict)
+    slots: list[tuple[Limit, Item]] = field(default_factory=list)
+    pauses: list[tuple[str, float]] = field(default_factory=list)
     recorded: list[tuple[str | None, str | None, Entry]] = field(default_factory=list)
     turns: dict[str, bool] = field(default_factory=dict)
     facts: dict[str, str] = field(default_factory=dict)
@@ -60,25 +69,32 @@ class MemoryLedger:
         self.recorded.append((task_id, token, entry))
         return Recorded.RECORDED
 
-    def change(self, task_id: str, transition: Callable[[Draft], T], focus: Item | None = None) -> T:
+    def change(self, record_id: str, transition: Callable[[Draft], T], focus: Item | None = None) -> T:
         self.changes += 1
         if self.changes in self.outages:
             raise LedgerUnavailable("Redis is down")
-        transition(self.read(task_id))
-        draft = self.read(task_id)
+        transition(self.read(record_id))
+        draft = self.read(record_id)
         outcome = transition(draft)
         if draft.generation is not None:
             text = draft.generation.model_dump_json(exclude_defaults=True)
             self.generation = Generation.model_validate_json(text)
-        self.pending = self.pending[draft.settled :]
+        if draft.submission is not None:
+            text = draft.submission.model_dump_json(exclude_defaults=True)
+            self.submission = Submission.model_validate_json(text)
+        del (self.pending_there if is_submission_id(record_id) else self.pending)[: draft.settled]
         self.kept += draft.history
         self.aliases |= draft.aliases
         self.tokens |= draft.tokens
         return outcome
 
-    def read(self, task_id: str) -> Draft:
-        copy = self.generation.model_copy(deep=True) if self.generation else None
-        return Draft(self.now, copy, list(self.pending))
+    def read(self, record_id: str) -> Draft:
+        if is_submission_id(record_id):
+            own = self.submission if self.submission and self.submission.id == record_id else None
+            copy = own.model_copy(deep=True) if own else None
+            return Draft(self.now, None, list(self.pending_there), submission=copy)
+        generation = self.generation.model_copy(deep=True) if self.generation else None
+        return Draft(self.now, generation, list(self.pending))
 
     def history(self, task_id: str) -> list[Entry]:
         return self.kept
@@ -95,13 +111,25 @@ class MemoryLedger:
     def take_turn(self, name: str, every: float) -> bool:
         return self.turns.get(name, True)
 
-    def reserve(self, name: str, credits: float, budget: float) -> float | None:
-        self.reserved.append((name, credits, budget))
+    def reserve(self, name: str, credits: float, limits: Mapping[str, float]) -> float | None:
+        self.reserved.append((name, credits, dict(limits)))
         return self.over_budget
 
-    def take_slot(self, name: str, slots: int, window: float) -> float | None:
-        self.slots.append((name, slots, window))
+    def settle_credits(self, name: str, credits: float) -> None:
+        self.settled[name] = credits
+
+    def spent_today(self) -> dict[str, float]:
+        return {}
+
+    def take_slot(self, limit: Limit, item: Item) -> float | None:
+        self.slots.append((limit, item))
         return self.no_slot
+
+    def pause(self, limit: Limit, seconds: float) -> None:
+        self.pauses.append((limit.name, seconds))
+
+    def wake(self) -> float:
+        return 0.5
 
     def note_health(self, facts: dict[str, str]) -> None:
         self.facts |= facts
@@ -116,9 +144,19 @@ class ScriptedVendor:
 
     details: dict[str, list[Verdict | BaseException]] = field(default_factory=dict)
     orders: list[OrderAnswer | BaseException] = field(default_factory=list)
+    submits: list[SubmitAnswer | BaseException] = field(default_factory=list)
+    credits: list[float | BaseException] = field(default_factory=list)
+    repeats_are_questions: bool = True
     links: list[str | BaseException | None] = field(default_factory=list)
     #: `details <id>`, `4k <id> <index> <callback URL>`, `renew <url>`
     asked: list[str] = field(default_factory=list)
+
+    def submit(self, request: Request, callback_url: str | None) -> SubmitAnswer:
+        self.asked.append(f"submit {request.prompt} {callback_url}")
+        return _next(self.submits)
+
+    def read_credit(self) -> float:
+        return _next(self.credits)
 
     def ask_details(self, task_id: str) -> Verdict:
         self.asked.append(f"details {task_id}")

@@ -12,7 +12,8 @@ from app.domain.errors import (
     StoreUnavailable,
     VendorUnreachable,
 )
-from app.domain.generation import Generation, State
+from app.domain.generation import Generation
+from app.domain.states import State
 from app.domain.policy import DEAD_ROUNDS, Policy
 from app.domain.rendition import Order, Rendition, RenditionState
 from app.domain.urls import NO_URLS, Urls

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from app.domain.errors import VendorUnreachable
-from app.domain.generation import Generation, State
+from app.domain.generation import Generation
+from app.domain.states import State
 from app.domain.ledger import Route, Trust
 from app.domain.policy import INVISIBLE, Policy
 from app.domain.rendition import Rendition, RenditionState

@@ -1,0 +1,132 @@
+"""What is asked of the vendor: the fields of a generation and of an extension (veo-api §2, §3).
+
+One model for the user's requests and for what is sent on, so that what was checked is what goes out.
+"""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+
+from app.domain.asked import Asked
+from app.domain.urls import without_query
+
+#: pydantic's words for programmers, in words for users
+_PLAINLY = {
+    "extra_forbidden": "there is no such field",
+    "missing": "is missing",
+    "string_pattern_mismatch": "does not have the form that it must have",
+}
+
+GenerationType = Literal["TEXT_2_VIDEO", "FIRST_AND_LAST_FRAMES_2_VIDEO", "REFERENCE_2_VIDEO"]
+Prompt = Annotated[str, StringConstraints(min_length=1, max_length=20_000, pattern=r"\S")]
+ImageUrl = Annotated[str, StringConstraints(max_length=4000, pattern=r"^[Hh][Tt][Tt][Pp][Ss]?://[^\s/]+")]
+Watermark = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+Seed = Annotated[int, Field(ge=10_000, le=99_999, strict=True)]
+
+#: how many input pictures each type takes (veo-api §2)
+_IMAGES: dict[GenerationType, range] = {
+    "TEXT_2_VIDEO": range(0, 1),
+    "FIRST_AND_LAST_FRAMES_2_VIDEO": range(1, 3),
+    "REFERENCE_2_VIDEO": range(1, 4),
+}
+
+
+class _Request(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, hide_input_in_errors=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_callback_url(cls, values: Any) -> Any:
+        if isinstance(values, dict) and "callBackUrl" in values:
+            raise ValueError("callBackUrl: leave it out; Reelkeep gives the vendor its own (REELKEEP_PUBLIC_URL)")
+        return values
+
+    def fields(self) -> dict[str, Any]:
+        """The fields by the vendor's names, without those that were not given."""
+        return self.model_dump(by_alias=True, exclude_none=True)
+
+    def shown(self) -> dict[str, Any]:
+        """The fields as they may be shown: URLs without their queries, which may be signed."""
+        fields = self.fields()
+        if "imageUrls" in fields:
+            fields["imageUrls"] = [without_query(url) for url in fields["imageUrls"]]
+        return fields
+
+
+class GenerateRequest(_Request):
+    """`POST /api/v1/veo/generate` without `callBackUrl`."""
+
+    prompt: Prompt
+    image_urls: list[ImageUrl] | None = Field(default=None, alias="imageUrls", min_length=1, max_length=3)
+    model: Literal["veo3", "veo3_fast", "veo3_lite"] = "veo3_fast"
+    generation_type: GenerationType | None = Field(default=None, alias="generationType")
+    # Both spellings are taken by the vendor (live); the recorded exchange used this one.
+    aspect_ratio: Literal["16:9", "9:16", "Auto"] = Field(
+        default="16:9",
+        validation_alias=AliasChoices("aspect_ratio", "aspectRatio"),
+        serialization_alias="aspect_ratio",
+    )
+    #: always sent, for the documents disagree on the default
+    enable_translation: bool = Field(default=True, alias="enableTranslation", strict=True)
+    enable_fallback: bool = Field(default=False, alias="enableFallback", strict=True)
+    watermark: Watermark | None = None
+    resolution: Literal["720p", "1080p", "4k"] | None = None
+    duration: Literal[4, 6, 8] | None = None
+    seeds: Seed | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _take_either_spelling(cls, values: Any) -> Any:
+        if isinstance(values, dict) and {"aspect_ratio", "aspectRatio"} <= values.keys():
+            if values["aspect_ratio"] != values["aspectRatio"]:
+                raise ValueError("aspect_ratio: given twice, and differently (also as aspectRatio)")
+            return {name: value for name, value in values.items() if name != "aspectRatio"}
+        return values
+
+    @model_validator(mode="after")
+    def _check_images(self) -> Self:
+        count = len(self.image_urls or ())
+        if self.generation_type is None:
+            return self
+        allowed = _IMAGES[self.generation_type]
+        if count not in allowed:
+            most = allowed[-1]
+            wanted = "no imageUrls" if most == 0 else f"1 to {most} imageUrls"
+            raise ValueError(f"generationType: {self.generation_type} takes {wanted}, not {count}")
+        return self
+
+    @property
+    def asked(self) -> Asked:
+        """What the video is to be like."""
+        ratio = "" if self.aspect_ratio == "Auto" else self.aspect_ratio
+        return Asked(resolution=self.resolution or "", seconds=self.duration, aspect_ratio=ratio)
+
+
+class ExtendRequest(_Request):
+    """`POST /api/v1/veo/extend` without `callBackUrl`. The models have other names than generate's."""
+
+    task_id: str = Field(alias="taskId")
+    prompt: Prompt
+    seeds: Seed | None = None
+    model: Literal["fast", "quality", "lite"] = "fast"
+    watermark: Watermark | None = None
+
+    @property
+    def asked(self) -> Asked:
+        """Nothing is asked of an extension's looks."""
+        return Asked()
+
+
+Request = GenerateRequest | ExtendRequest
+
+
+def explain(error: ValidationError) -> list[tuple[str, str]]:
+    """What is wrong with a request: field and message, for users."""
+    found = []
+    for fault in error.errors(include_url=False, include_input=False):
+        message = _PLAINLY.get(fault["type"], fault["msg"].removeprefix("Value error, "))
+        field = ".".join(str(part) for part in fault["loc"])
+        if not field and fault["type"] == "value_error":  # of a validator above, which names the field itself
+            field, _, message = message.partition(": ")
+        found.append((field or "body", message))
+    return found

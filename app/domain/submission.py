@@ -1,0 +1,229 @@
+"""A submission: a generation or an extension that was asked for here and that the vendor has not confirmed yet.
+
+The vendor has no idempotency keys (veo-api §1), so a request is sent once: only what has certainly not been created goes again.
+What may have been created waits for its callback, whose URL holds a token that nobody else was given. Once the vendor's id is
+known the submission has done its duty: the generation of that id carries on (`linked`).
+
+As with generations, each method is one atomic transition and `now` is the ledger's clock.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.domain.callbacks import Callback, Outcome
+from app.domain.policy import Policy
+from app.domain.requests import ExtendRequest, Request
+from app.domain.states import State
+from app.domain.vendor import SubmitAnswer, SubmitProgress
+from app.domain.work import Item, Kind, Step, Work
+
+
+class Submission(BaseModel):
+    """One request to create something. Times are epoch seconds on the ledger's clock."""
+
+    # Fields of a newer version are kept, so that old and new workers may run side by side.
+    model_config = ConfigDict(extra="allow")
+
+    #: our own id: `sub_` and 32 hex characters
+    id: str
+    tracked_at: float
+    #: since when it has been tried for
+    since: float
+    request: Request
+    #: tells the same request from another one under the same idempotency key
+    fingerprint: str
+    labels: dict[str, str] = Field(default_factory=dict)
+    upgrades: list[Kind] = Field(default_factory=list)
+    #: secret part of the callback URL
+    token: str
+    #: credits reserved for it
+    price: float = 0.0
+    work: Work = Field(default_factory=Work)
+    #: when the request went out, if it may have arrived, and how often one went out at all
+    sent_at: float | None = None
+    sends: int = 0
+    #: what is known of it; None: not sent yet, or on its way
+    progress: SubmitProgress | None = None
+    #: no callback came in time to tell whether it was created
+    given_up: bool = False
+    #: the vendor's id
+    task_id: str = ""
+    #: the generation of that id knows all that there is to know
+    linked: bool = False
+    code: int = 0
+    msg: str = ""
+    error: str = ""
+
+    # --- reading -------------------------------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> State | None:
+        """The state that users see; None: its generation has taken over."""
+        if self.linked:
+            return None
+        if self.task_id:
+            return State.WAITING
+        if self.progress is SubmitProgress.REFUSED:
+            return State.FAILED
+        if self.given_up:
+            return State.LOST
+        return State.UNCERTAIN if self.progress is SubmitProgress.UNCERTAIN else State.WAITING
+
+    @property
+    def item(self) -> Item:
+        """What there is to do about it."""
+        return Item(Step.SUBMIT, self.id)
+
+    @property
+    def parent(self) -> str:
+        """The generation that is to be extended, if it is an extension."""
+        return self.request.task_id if isinstance(self.request, ExtendRequest) else ""
+
+    @property
+    def to_be_sent(self) -> bool:
+        """Whether the request is still to go out."""
+        return not self.task_id and self.progress is None
+
+    def agenda(self, *, pending: bool) -> dict[Item, float]:
+        """See `Generation.agenda`."""
+        if pending and not self.work.leased:
+            return {self.item: 0.0}
+        return {self.item: self.work.at} if self.work.at is not None else {}
+
+    def find_work(self, item: Item) -> Work | None:
+        """See `Generation.find_work`."""
+        return self.work
+
+    # --- what happens to it --------------------------------------------------------------------------------------------
+
+    def claim(self, now: float, policy: Policy, *, early: bool) -> int | None:
+        """Claim it. Gives the fencing number, or None when there is nothing to do for this worker.
+
+        :param early: a callback waits
+        """
+        fence = self.work.claim(now, policy.lease, early=early)
+        if fence is None:
+            return None
+        if self.to_be_sent and self.sent_at is not None:
+            self._doubt("the worker ended before the vendor's answer was recorded")
+        return fence
+
+    def may_send(self, fence: int, now: float, policy: Policy) -> int | None:
+        """Whether the request may go out now: the number of this sending, or None.
+
+        Noted before it does: whoever finds this note without an answer must not send.
+        """
+        if not self.to_be_sent or self.sent_at is not None or not self.work.renew(fence, now, policy.lease):
+            return None
+        self.sent_at = now
+        self.sends += 1
+        return self.sends
+
+    def postpone(self, fence: int, reason: str, until: float) -> None:
+        """It may not go out yet: budget, rate limit."""
+        if self.work.holds(fence):
+            self.error = reason
+            self.work.put_back(until)
+
+    def hear(self, answer: SubmitAnswer, sending: int, now: float, policy: Policy, chance: float) -> None:
+        """Take in the vendor's answer to a sending, also if the claim was lost meanwhile: nobody else has sent since."""
+        if self.task_id or self.sends != sending or self.sent_at is None:
+            return
+        if answer.task_id:
+            self.learn(answer.task_id, now)
+        else:
+            self._hear_no_id(answer, now, policy, chance)
+
+    def learn(self, task_id: str, now: float) -> None:
+        """The vendor's id is known: from the answer, from a callback, or from the user."""
+        self.task_id, self.progress, self.given_up = task_id, SubmitProgress.CREATED, False
+        self.error = ""
+        self.work.put_back(now)
+
+    def hear_callback(self, callback: Callback, now: float) -> None:
+        """A callback came in under this submission's token."""
+        if self.task_id or self.sent_at is None:
+            return
+        if callback.task_id is not None:
+            self.learn(callback.task_id, now)
+        elif (
+            callback.outcome is Outcome.FAILED
+        ):  # `data` was null: it failed, and what its id was is not said (veo-api §4)
+            self._refuse(callback.code, callback.msg, "it was created and failed")
+
+    def wait(self, fence: int, now: float, policy: Policy) -> None:
+        """Nothing to send and no id yet: look again when it is time to give up."""
+        if not self.work.holds(fence):
+            return
+        if self.to_be_sent:
+            return  # the claim lapses
+        if self.progress is not SubmitProgress.UNCERTAIN:
+            self.work.put_back(None)
+        elif now >= self._end(policy):
+            self.given_up = True
+            self.work.put_back(None)
+        else:
+            self.work.put_back(self._end(policy))
+
+    def unlearn(self, policy: Policy) -> None:
+        """The generation of that id has come of another submission: what became of this one is as unknown as before."""
+        self.task_id = ""
+        self._doubt("a callback named a generation that another submission has brought about")
+        self.work.put_back(self._end(policy))
+
+    def link(self) -> None:
+        """The generation has taken over."""
+        self.linked = True
+        self.work.put_back(None)
+
+    def retry(self, now: float) -> bool:
+        """Send what was certainly not created once more. What may have been created is never sent again."""
+        if self.progress is not SubmitProgress.REFUSED or self.task_id or self.sent_at is not None:
+            return False
+        self.progress, self.code, self.msg, self.error = None, 0, "", ""
+        self.since = now
+        self.work.put_back(now)
+        return True
+
+    # --- inside --------------------------------------------------------------------------------------------------------
+
+    def _hear_no_id(self, answer: SubmitAnswer, now: float, policy: Policy, chance: float) -> None:
+        said = answer.msg or f"code {answer.code}"
+        if answer.progress is SubmitProgress.BUSY and now - self.since < policy.give_up_after:
+            self.sent_at, self.code, self.msg = None, answer.code, answer.msg
+            self.error = f"not taken yet, goes again: {said}"
+            self.work.put_back(now + (policy.retry_pause(self.sends, chance) if answer.pause is None else answer.pause))
+        elif answer.progress in (SubmitProgress.BUSY, SubmitProgress.REFUSED):
+            self.sent_at = None
+            self._refuse(answer.code, answer.msg, "the vendor refused it, nothing was created")
+        else:
+            self.code, self.msg = answer.code, answer.msg
+            self._doubt(said)
+            self.work.put_back(self._end(policy))
+
+    def _refuse(self, code: int, msg: str, what: str) -> None:
+        self.progress, self.code, self.msg, self.given_up = SubmitProgress.REFUSED, code, msg, False
+        self.error = f"{what}: {msg or f'code {code}'}"
+        self.work.put_back(None)
+
+    def _doubt(self, why: str) -> None:
+        self.progress = SubmitProgress.UNCERTAIN
+        self.error = (
+            f"it may or may not have been created ({why}), so it is not sent again. If it was, its callback settles this. "
+            f"If none comes, look for the prompt in the vendor's log: if it is there, say "
+            f"`reelkeep track TASK_ID --submission {self.id}`; if not, submit it anew"
+        )
+
+    def _end(self, policy: Policy) -> float:
+        return (self.sent_at or self.since) + policy.give_up_after
+
+
+def fingerprint(request: Request, upgrades: list[Kind], labels: Mapping[str, str]) -> str:
+    """The same for requests that ask for the same."""
+    asked: dict[str, Any] = {"request": request.fields(), "upgrades": sorted(upgrades), "labels": dict(labels)}
+    text = json.dumps([type(request).__name__, asked], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()

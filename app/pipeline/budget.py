@@ -1,0 +1,57 @@
+"""Money: reserved before it is spent, settled when the vendor says what it took."""
+
+from collections.abc import Mapping
+
+from app.domain.ledger import Ledger, Limit
+from app.domain.policy import Policy
+from app.domain.submission import Submission
+from app.domain.work import Item, Step, upgrade_account
+
+#: what is said to whoever asks for something that the day's budget does not allow
+OVER_BUDGET = (
+    "this would exceed the day's budget (REELKEEP_CREDITS_PER_DAY, REELKEEP_UPGRADE_CREDITS_PER_DAY); "
+    "ask again tomorrow (UTC) or raise it"
+)
+HELD = "over the day's budget (REELKEEP_CREDITS_PER_DAY, REELKEEP_UPGRADE_CREDITS_PER_DAY): held until tomorrow (UTC)"
+
+
+def orders(policy: Policy) -> Limit:
+    """The vendor's limit on new requests: submissions and upgrades of the whole account (veo-api §1)."""
+    return Limit("orders", policy.provider_rate[0], policy.order_window)
+
+
+def polls(policy: Policy) -> Limit:
+    """Our own limit on questions."""
+    return Limit("polls", *policy.poll_rate)
+
+
+def reserve_upgrade(item: Item, orders: int, ledger: Ledger, policy: Policy) -> float | None:
+    """Reserve an upgrade's price.
+
+    :param orders: how many orders of it there have been
+    :return: None, or when the next day begins: over budget
+    :raises LedgerUnavailable:
+    """
+    assert item.kind is not None
+    account = upgrade_account(item.task_id, item.kind, item.index, orders + 1)
+    return ledger.reserve(account, policy.price(item.kind), _limits(policy))
+
+
+def reserve_submission(submission: Submission, ledger: Ledger, policy: Policy) -> float | None:
+    """Reserve a submission's price; see `reserve_upgrade`."""
+    return ledger.reserve(str(submission.item), submission.price, _limits(policy))
+
+
+def settle_bills(before: Mapping[str, float], after: Mapping[str, float], ledger: Ledger) -> None:
+    """What was reserved becomes what was paid, wherever that has become known. See `Generation.bills`.
+
+    :raises LedgerUnavailable: the reservation stands
+    """
+    for account, credits in after.items():
+        if before.get(account) != credits:
+            ledger.settle_credits(account, credits)
+
+
+def _limits(policy: Policy) -> dict[str, float]:
+    limits = {"total": policy.credits_per_day, str(Step.UPGRADE): policy.upgrade_credits_per_day}
+    return {name: limit for name, limit in limits.items() if limit is not None}
