@@ -17,7 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from app.cli.demo_audit import Finding, audit, is_settled, show_end
-from app.cli.demo_paths import PATHS, Sent, submit
+from app.cli.demo_paths import PATHS, DemoPath, Sent, submit
 from app.cli.stack import NOTHING_SET, Plan, Stack, running_stack
 from app.cli.terminal import shows_errors, stop_signal, tell_end
 from app.embedded.service import Service, free_port
@@ -56,11 +56,25 @@ class Demo:
         body = {"upgrades": list(upgrades), "labels": {"from": "demo"}}
         requests.put(url, json=body, headers=self._headers, timeout=10).raise_for_status()
 
+    def submit(self, path: DemoPath, parent: str | None) -> str:
+        """Have Reelkeep submit a generation, or an extension of `parent`."""
+        url = f"{self.stack.web_url}/generations" + (f"/{parent}/extensions" if parent else "")
+        body = {"prompt": path.prompt, "upgrades": list(path.upgrades), "labels": {"from": "demo"}, **path.fields}
+        answer = requests.post(url, json=body, headers=self._headers | {"Idempotency-Key": path.title}, timeout=10)
+        answer.raise_for_status()
+        record_id: str = answer.json()["id"]
+        return record_id
+
+    def await_success(self, task_id: str) -> None:
+        """Wait until Reelkeep knows that a generation has succeeded."""
+        _wait(lambda: self.show_all()[task_id]["state"] in ("mirroring", "complete"), 30, threading.Event())
+
     def show_all(self) -> dict[str, Any]:
-        """All generations as Reelkeep shows them."""
+        """All generations as Reelkeep shows them, by the vendor's id and by that of their submission."""
         answer = requests.get(f"{self.stack.web_url}/generations?limit=500", headers=self._headers, timeout=10)
         answer.raise_for_status()
-        return {generation["taskId"]: generation for generation in answer.json()["generations"]}
+        shown = answer.json()["generations"]
+        return {row[name]: row for name in ("id", "taskId") for row in shown if row[name]}
 
     @property
     def _headers(self) -> dict[str, str]:
@@ -122,7 +136,7 @@ def _send_and_watch(demo: Demo, stop: threading.Event) -> list[Sent]:
         settling = progress.add_task("settled", total=len(PATHS))
         sent: list[Sent] = []
         for path in PATHS:
-            sent.append(submit(path, demo.vendor, callback_url, demo.track, WEBHOOK_KEY))
+            sent.append(submit(path, demo.vendor, demo, callback_url, WEBHOOK_KEY))
             progress.update(sending, advance=1)
             progress.update(settling, completed=_count_settled(demo, sent))
 
@@ -137,7 +151,7 @@ def _send_and_watch(demo: Demo, stop: threading.Event) -> list[Sent]:
 
 def _count_settled(demo: Demo, sent: Sequence[Sent]) -> int:
     shown = demo.show_all()
-    return sum(is_settled(one, shown.get(one.task_id)) for one in sent)
+    return sum(is_settled(one, shown.get(one.record_id)) for one in sent)
 
 
 def _print_findings(console: Console, findings: Sequence[Finding], strays: Sequence[str]) -> None:
@@ -213,7 +227,8 @@ def _plan(data: Path) -> Plan:
 def _start_simulator(stack: Stack) -> SimulatorClient:
     url = stack.env["REELKEEP_KIE_BASE_URL"]
     port = url.rpartition(":")[2]
-    options = ("--port", port, "--api-key", API_KEY, "--webhook-key", WEBHOOK_KEY, "--speed", str(SPEED))
+    options = ["--port", port, "--api-key", API_KEY, "--webhook-key", WEBHOOK_KEY, "--speed", str(SPEED)]
+    options += ["--retry-after", "1"]
     argv = (sys.executable, "-m", "app.simulator", *options)
     stack.supervisor.start("simulator", Service("simulator", argv, stack.env, lambda: _answers(url)))
     return SimulatorClient(url, API_KEY)

@@ -34,7 +34,7 @@ def audit(
 ) -> tuple[list[Finding], list[str]]:
     """Compare everything.
 
-    :param shown: generations as Reelkeep shows them, by task id
+    :param shown: generations as Reelkeep shows them, by the vendor's id and by ours
     :param bucket: the folder in which the S3 endpoint keeps the objects as plain files
     :return: a finding for each path, and the objects that should not be there
     """
@@ -43,9 +43,9 @@ def audit(
     rightful: set[str] = set()
     findings = []
     for sent in all_sent:
-        finding, keys = _audit_path(sent, shown.get(sent.task_id), bucket, books, vendor, prefix)
+        finding, keys = _audit_path(sent, shown.get(sent.record_id), bucket, books, vendor, prefix)
         findings.append(finding)
-        rightful |= keys
+        rightful |= keys | {file for file in files if sent.parent and file.startswith(f"{prefix}{sent.parent}/")}
     return findings, sorted(files - rightful)
 
 
@@ -60,6 +60,7 @@ def _audit_path(
     expected = sent.path.expected
     if generation is None:
         return Finding(sent, "unknown", ["Reelkeep does not know it"]), set()
+    task_id = generation["taskId"]
     by_state: dict[str, list[Mapping[str, Any]]] = {}
     for rendition in generation["renditions"]:
         by_state.setdefault(rendition["state"], []).append(rendition)
@@ -71,14 +72,17 @@ def _audit_path(
         if got != sorted(getattr(expected, state)):
             faults.append(f"{state}: {', '.join(got) or 'none'}")
     for rendition in by_state.get("stored", []):
-        faults += _compare(sent.task_id, rendition, bucket, books, vendor)
-    bought = Counter(f"{row['kind']}/{row['index']}" for row in _purchases(books, sent.task_id) if row["credits"])
+        faults += _compare(task_id, rendition, bucket, books, vendor)
+    bought = Counter(f"{row['kind']}/{row['index']}" for row in _purchases(books, task_id) if row["credits"])
     if bought != Counter(expected.bought):
         faults.append(f"bought: {dict(bought) or 'nothing'}")
     if sent.answers != sent.path.answers:
         faults.append(f"answered {sent.answers}")
-    manifest = f"{prefix}{sent.task_id}/manifest.json"
-    if not (bucket / manifest).is_file():
+    created = sum(row["prompt"] == sent.path.prompt for row in books["generations"].values())
+    if created != expected.created:
+        faults.append(f"created {created} times")
+    manifest = f"{prefix}{task_id}/manifest.json"
+    if task_id and not (bucket / manifest).is_file():
         faults.append("no manifest")
     keys = {rendition["key"] for rendition in by_state.get("stored", [])} | {manifest}
     stored = [_name(rendition) for rendition in by_state.get("stored", [])]

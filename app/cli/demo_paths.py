@@ -5,8 +5,9 @@ import hashlib
 import hmac
 import json
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
 
 import requests
 
@@ -28,6 +29,8 @@ class Expected:
     #: upgrades that the vendor must have sold, once each
     bought: tuple[str, ...] = ()
     least_callbacks: int = 0
+    #: generations that the vendor must have created
+    created: int = 1
 
 
 @dataclass(frozen=True)
@@ -40,10 +43,21 @@ class DemoPath:
     upgrades: tuple[str, ...] = ()
     #: whether the user tells us of it; if not, its callback does
     tracked: bool = True
+    #: whether Reelkeep submits it; if not, the user's application does
+    here: bool = False
+    #: further fields of the request
+    fields: Mapping[str, str] = field(default_factory=dict)
+    #: how often the user asks for it, under one Idempotency-Key
+    asks: int = 1
     #: what is done to it besides, once it is submitted
     attack: str = ""
     extends: bool = False
     answers: tuple[int, ...] = ()
+
+    @property
+    def prompt(self) -> str:
+        """Chooses the simulator's scenario, and is unlike any other path's."""
+        return f"scenario={self.scenario} {self.title}"
 
 
 @dataclass(frozen=True)
@@ -51,9 +65,28 @@ class Sent:
     """A path under way."""
 
     path: DemoPath
-    task_id: str
+    #: the vendor's id, or that of our submission
+    record_id: str
     #: answers to the callbacks that the demo itself forged
     answers: tuple[int, ...] = ()
+    #: the generation that is extended
+    parent: str | None = None
+
+
+class User(Protocol):
+    """Whoever uses Reelkeep's API."""
+
+    def submit(self, path: DemoPath, parent: str | None) -> str:
+        """Submit a generation, or an extension of `parent`; gives our id."""
+        ...
+
+    def track(self, task_id: str, upgrades: tuple[str, ...]) -> None:
+        """Tell Reelkeep of a generation."""
+        ...
+
+    def await_success(self, task_id: str) -> None:
+        """Wait until Reelkeep knows that a generation has succeeded."""
+        ...
 
 
 _4K = Expected(stored=("result/0", "4k/0", "image/0"), bought=("4k/0",))
@@ -65,6 +98,35 @@ def _failed(title: str, scenario: str) -> DemoPath:
 
 
 PATHS = (
+    # First, so that their submissions and those of the "application" below share the vendor's rate limit in this order.
+    DemoPath("submitted here", "plain", here=True),
+    DemoPath("submitted twice under one key", "plain", here=True, asks=2),
+    DemoPath("submitted, vendor busy (429 twice)", "submit-busy", here=True),
+    DemoPath("submitted, answer lost, callback comes", "submit-uncertain", here=True),
+    DemoPath(
+        "submitted, answer lost, no callback",
+        "submit-uncertain-silent",
+        Expected(state="uncertain", stored=()),
+        here=True,
+    ),
+    DemoPath("submitted, refused", "submit-refused", Expected(state="failed", stored=(), created=0), here=True),
+    DemoPath("extended here", "extension", Expected(stored=("result/0", "full/0")), here=True, extends=True),
+    DemoPath(
+        "4K asked for, 4K came: none bought",
+        "plain",
+        Expected(unavailable=("4k/0",)),
+        upgrades=("4k",),
+        here=True,
+        fields={"resolution": "4k"},
+    ),
+    DemoPath(
+        "4K asked for, 720p came: 4K bought",
+        "downgraded",
+        _4K,
+        upgrades=("4k",),
+        here=True,
+        fields={"resolution": "4k"},
+    ),
     DemoPath("plain success", "plain"),
     DemoPath("never tracked: the callback alone", "plain", tracked=False),
     DemoPath("several results", "several-results", Expected(stored=("result/0", "result/1", "result/2"))),
@@ -112,27 +174,32 @@ PATHS = (
 )
 
 
-def submit(
-    path: DemoPath, vendor: SimulatorClient, callback_url: str, track: Callable[[str, tuple[str, ...]], None], key: str
-) -> Sent:
-    """Submit a path's generation as the user's application would, and do to it what the path says.
+def submit(path: DemoPath, vendor: SimulatorClient, user: User, callback_url: str, key: str) -> Sent:
+    """Submit a path's generation, through Reelkeep or as the user's application would, and do to it what the path says.
 
-    :param track: tells Reelkeep of a generation and the upgrades wanted
     :param key: the webhook key: an attacker who has caught one signature can send any body with it
     """
-    prompt = f"scenario={path.scenario} {path.title}"
-    if path.extends:
-        parent = _create(lambda: vendor.generate("scenario=plain the video to extend"))
-        time.sleep(2.5)  # the simulator takes 2 s for it; nothing tells us, for it has no callback
-        task_id = _create(lambda: vendor.extend(parent, prompt, callback_url))
+    parent = _make_parent(vendor, user) if path.extends else None
+    if path.here:
+        return Sent(path, [user.submit(path, parent) for _ in range(path.asks)][-1], parent=parent)
+    if parent is not None:
+        task_id = _create(lambda: vendor.extend(parent, path.prompt, callback_url))
     else:
-        task_id = _create(lambda: vendor.generate(prompt, callback_url))
+        task_id = _create(lambda: vendor.generate(path.prompt, callback_url))
     if path.tracked:
-        track(task_id, path.upgrades)
+        user.track(task_id, path.upgrades)
     answers: tuple[int, ...] = ()
     if path.attack:
         answers = (_attack(task_id, callback_url, key if path.attack == "forged" else None),)
-    return Sent(path, task_id, answers)
+    return Sent(path, task_id, answers, parent)
+
+
+def _make_parent(vendor: SimulatorClient, user: User) -> str:
+    """A generation that has succeeded, and that Reelkeep knows."""
+    parent = _create(lambda: vendor.generate("scenario=plain the video to extend"))
+    user.track(parent, ())
+    user.await_success(parent)
+    return parent
 
 
 def _create(create: Callable[[], str]) -> str:
