@@ -423,7 +423,7 @@ class Generation(BaseModel):
             rendition.orders += 1
         rendition.state = RenditionState.REQUESTED
         order = rendition.order
-        return OrderClaim(fence, order.token, order.alias, sent=order.asks > 0)
+        return OrderClaim(fence, order.token, order.alias, sent=order.asks > 0, reported=order.reported)
 
     def over_budget(self, price: float, policy: Policy) -> str:
         """Why no more may be spent on this generation; empty: it may."""

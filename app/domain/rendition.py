@@ -155,3 +155,5 @@ class OrderClaim:
     alias: str
     #: the ordering request has been sent before: what follows is a question about that order
     sent: bool
+    #: what its last callback said, if that was a failure
+    reported: str = ""

@@ -16,6 +16,7 @@ from app.domain.urls import Urls
 from app.domain.vendor import Vendor
 from app.domain.work import UPGRADES, Item, Kind
 from app.logs import log_event
+from app.pipeline import budget
 from app.pipeline.lease import insist, keep_alive
 
 #: upgrades, and the picture that comes with one
@@ -53,7 +54,7 @@ def mirror(
         return
     renew = partial(ledger.change, item.task_id, lambda draft: _renew(draft, item, claim, policy))
     with keep_alive(renew, policy.lease / 3):
-        outcome = _attempt(item, claim, fetcher, bucket, vendor, policy, prefix)
+        outcome = _attempt(item, claim, ledger, fetcher, bucket, vendor, policy, prefix)
     finish = partial(ledger.change, item.task_id, lambda draft: _finish(draft, item, claim, outcome), focus=item)
     rendition = insist(finish, policy.lease)
     _log(item, rendition)
@@ -68,6 +69,7 @@ def object_key(prefix: str, task_id: str, kind: Kind, index: int, extension: str
 def _attempt(
     item: Item,
     claim: _Claim,
+    ledger: Ledger,
     fetcher: Fetcher,
     bucket: Bucket,
     vendor: Vendor | None,
@@ -80,7 +82,7 @@ def _attempt(
         with fetcher.fetch(claim.link or claim.url, picture=item.kind is Kind.IMAGE) as download:
             return _put(item, download, bucket, prefix)
     except LinkDead as error:
-        return _seek_other_link(item, claim, str(error), vendor, policy, chance)
+        return _seek_other_link(item, claim, str(error), ledger, vendor, policy, chance)
     except FetchForbidden as error:
         reason = str(error)
         if not claim.link:
@@ -107,9 +109,11 @@ def _put(item: Item, download: Download, bucket: Bucket, prefix: str) -> Outcome
 
 
 def _seek_other_link(
-    item: Item, claim: _Claim, error: str, vendor: Vendor | None, policy: Policy, chance: float
+    item: Item, claim: _Claim, error: str, ledger: Ledger, vendor: Vendor | None, policy: Policy, chance: float
 ) -> Outcome:
     try:
+        if vendor is not None and ledger.take_slot(budget.polls(policy), item) is not None:
+            raise VendorUnreachable("enough others are asked about just now")
         renewal = renew_link(item, claim.url, claim.alias, vendor) if vendor else None
     except VendorUnreachable as unreachable:
         reason = f"{error}; no fresh link yet: {unreachable}"

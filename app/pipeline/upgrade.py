@@ -8,7 +8,7 @@ import secrets
 from collections.abc import Callable
 from functools import partial
 
-from app.domain.errors import VendorUnreachable
+from app.domain.errors import VendorBusy, VendorUnreachable
 from app.domain.ledger import Draft, Ledger, Limit
 from app.domain.policy import Policy
 from app.domain.rendition import OrderClaim, Rendition
@@ -84,9 +84,12 @@ def _ask(
         # An order that was sent may have been paid for: it is not given up because a key is missing now.
         return OrderAnswer(OrderProgress.UNCERTAIN if claim.sent else OrderProgress.UNAVAILABLE, msg=NO_KEY)
     answer = _ask_by_own_id(claim.alias, vendor) if claim.alias else None
-    if answer is not None and (answer.urls or answer.progress is OrderProgress.UNAVAILABLE):
+    if answer is not None and (answer.urls or answer.progress is OrderProgress.UNAVAILABLE or answer.pause):
         return answer
     repeats = vendor.repeats_are_questions
+    if claim.reported and not repeats and not claim.alias:
+        # A failure without any id (veo-api §7) under the token that only this order's URL has: nobody is left to be asked.
+        return OrderAnswer(OrderProgress.UNAVAILABLE, msg=claim.reported)
     if not ledger.change(item.task_id, lambda draft: _note_sending(draft, item, claim, policy, repeats)):
         waiting = "asked a moment ago" if repeats else "ordered; without an id of it only its callback can tell"
         return answer or OrderAnswer(OrderProgress.UNCERTAIN, msg=waiting)
@@ -98,6 +101,8 @@ def _ask_by_own_id(alias: str, vendor: Vendor) -> OrderAnswer | None:
     """Ask the details endpoint about an upgrade's own id: costs nothing, starts nothing. None: it knows nothing."""
     try:
         verdict: Verdict = vendor.ask_details(alias)
+    except VendorBusy as error:
+        return OrderAnswer(OrderProgress.UNCERTAIN, msg=str(error), pause=error.pause)
     except VendorUnreachable:
         return None
     progress = {
