@@ -107,53 +107,6 @@ def test_an_uncertain_submit_can_keep_silent(bench: Bench, path: str) -> None:
     assert after == bench.receiver.next().body["data"]["taskId"]
 
 
-# ---------------------------------------------------------------------- the rate limit
-
-
-def test_the_rate_limit_counts_orders_of_upgrades_but_not_questions() -> None:
-    with Simulator(Options(speed=SPEED, rate_limit=3)) as running:
-        bench = Bench(SimulatorClient(running.url))
-        base = bench.generated()
-        hd, uhd = "/api/v1/veo/get-1080p-video", "/api/v1/veo/get-4k-video"
-        order = {"taskId": base, "index": 0}
-        asked = [bench.client.call("GET", hd, params=order).status_code for _ in range(3)]
-        ordered = [bench.client.call("POST", uhd, json=order).status_code for _ in range(3)]
-        assert asked + ordered == [200] * 6
-        upgrade = {"model": "veo/get-4k-video", "input": order}
-        more = [
-            bench.client.call("POST", CREATE, json=upgrade),
-            submit(bench, GENERATE, "a cat"),
-            bench.client.call("POST", "/api/v1/veo/extend", json={"taskId": base, "prompt": "on"}),
-        ]
-        assert [response.status_code for response in more][:2] == [429, 429]
-        assert more[2].json()["msg"] == "Videos upgraded to 1080P can not be extended."
-        books = bench.client.books()
-        bench.receiver.close()
-    assert (len(books["creations"]), books["rateLimited"]) == (3, 2)
-    assert len(books["purchases"]) == 2
-
-
-@pytest.mark.parametrize(
-    "given",
-    [
-        {"model": "veo-3-1", "input": {"prompt": "a cat"}},
-        {"model": "veo/extend", "input": {"taskId": "BASE", "prompt": "on"}},
-        {"model": "veo/get-1080p-video", "input": {"taskId": "BASE"}},
-        {"model": "veo/get-4k-video", "input": {"taskId": "BASE"}},
-    ],
-    ids=["veo-3-1", "extend", "1080p", "4k"],
-)
-def test_the_rate_limit_holds_for_every_model_of_create_task(given: dict[str, Any]) -> None:
-    with Simulator(Options(speed=SPEED, rate_limit=1)) as running:
-        bench = Bench(SimulatorClient(running.url))
-        base = bench.generated()
-        wanted = {name: base if value == "BASE" else value for name, value in given["input"].items()}
-        assert bench.client.call("POST", CREATE, json={**given, "input": wanted}).status_code == 429
-        books = bench.client.books()
-        bench.receiver.close()
-    assert (len(books["creations"]), books["rateLimited"], books["purchases"]) == (1, 1, [])
-
-
 @pytest.mark.parametrize(("seconds", "expected"), [(7, "7"), (None, None)])
 def test_an_answer_of_429_says_when_to_come_back_if_it_is_told_to(seconds: int | None, expected: str | None) -> None:
     with Simulator(Options(retry_after=seconds)) as running:
