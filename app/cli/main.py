@@ -12,8 +12,9 @@ from rich.table import Table
 
 from app.adapters.redis_ledger import RedisLedger
 from app.assembly import open_ledger
+from app.cli.audit import audit
 from app.cli.demo import demo
-from app.cli.terminal import shows_errors, stop_signal, tell_end
+from app.cli.terminal import add_plain_row, shows_errors, stop_signal, tell_end
 from app.domain.errors import ReelkeepError
 from app.domain.generation import Generation
 from app.domain.requests import ExtendRequest, GenerateRequest, Request, explain
@@ -54,6 +55,7 @@ def main() -> None:
 
 main.add_command(simulator)
 main.add_command(demo)
+main.add_command(audit)
 
 
 @main.command()
@@ -317,7 +319,8 @@ def _show_all(records: Sequence[Generation | Submission], as_json: bool) -> None
         shown = describe(record)
         stored = sum(rendition["state"] == "stored" for rendition in shown["renditions"])
         note = shown["error"] or (shown["msg"] if shown["state"] == "failed" else "") or _mismatch(shown)
-        table.add_row(
+        add_plain_row(
+            table,
             shown["taskId"] or shown["id"],
             shown["state"],
             f"{stored}/{len(shown['renditions'])}",
@@ -343,7 +346,8 @@ def _show_one(record: Generation | Submission) -> None:
     table = Table("rendition", "state", "bytes", "size", "attempts", "key", "error", box=None, pad_edge=False)
     for rendition in renditions:
         size = f"{rendition['width']}×{rendition['height']}" if rendition["width"] else ""
-        table.add_row(
+        add_plain_row(
+            table,
             f"{rendition['kind']} {rendition['index']}",
             rendition["state"],
             str(rendition["bytes"] or ""),

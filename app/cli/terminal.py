@@ -8,6 +8,9 @@ from functools import wraps
 from pathlib import Path
 from typing import ParamSpec
 
+from rich.table import Table
+from rich.text import Text
+
 from app.domain.errors import ReelkeepError
 
 P = ParamSpec("P")
@@ -40,3 +43,8 @@ def stop_signal() -> threading.Event:
 def tell_end(name: str, status: int, log: Path) -> None:
     """Say that a process ended by itself."""
     print(f"{name} ended with status {status} and is started again; its log: {log}", file=sys.stderr, flush=True)
+
+
+def add_plain_row(table: Table, *cells: str) -> None:
+    """Add a row that shows texts as they are: the vendor's words may hold what rich takes for markup, or steer a terminal."""
+    table.add_row(*(Text("".join(letter if letter.isprintable() else " " for letter in cell)) for cell in cells))

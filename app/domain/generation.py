@@ -247,7 +247,7 @@ class Generation(BaseModel):
         if self.verdict is Progress.SUCCEEDED and self.missing:
             self.given_up = False
             self.settle.put_back(now)
-        elif self.state is State.FAILED or self.given_up:
+        elif self.verdict is not Progress.SUCCEEDED and (self.given_up or self.verdict is Progress.FAILED):
             self.verdict, self.given_up, self.doubt_since = Progress.GENERATING, False, None
             self.code, self.msg, self.error, self.verdict_at, self.verdict_from = 0, "", "", None, ""
             self.waiting_since = now
@@ -430,7 +430,9 @@ class Generation(BaseModel):
         limit = policy.credits_per_generation
         if limit is None or self.cost + price <= limit:
             return ""
-        return f"over REELKEEP_CREDITS_PER_GENERATION: {self.cost:g} spent, {price:g} more would exceed {limit:g}"
+        return (
+            f"over REELKEEP_CREDITS_PER_GENERATION: {self.cost:.12g} spent, {price:.12g} more would exceed {limit:.12g}"
+        )
 
     def may_send_order(
         self, rendition: Rendition, fence: int, now: float, policy: Policy, *, repeats: bool = True

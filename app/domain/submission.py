@@ -194,7 +194,7 @@ class Submission(BaseModel):
     def _hear_no_id(self, answer: SubmitAnswer, now: float, policy: Policy, chance: float) -> None:
         said = answer.msg or f"code {answer.code}"
         if answer.progress is SubmitProgress.BUSY and now - self.since < policy.give_up_after:
-            self.sent_at, self.code, self.msg = None, answer.code, answer.msg
+            self.progress, self.sent_at, self.code, self.msg = None, None, answer.code, answer.msg
             self.error = f"not taken yet, goes again: {said}"
             self.work.put_back(now + (policy.retry_pause(self.sends, chance) if answer.pause is None else answer.pause))
         elif answer.progress in (SubmitProgress.BUSY, SubmitProgress.REFUSED):

@@ -133,7 +133,7 @@ def _recognise(known: Submission, wanted: Submission) -> Accepted:
 def _why_not(request: Request, price: float, ledger: Ledger, policy: Policy) -> Accepted | None:
     limit = policy.credits_per_generation
     if limit is not None and price > limit:
-        reason = f"it is reckoned to cost {price:g} credits, REELKEEP_CREDITS_PER_GENERATION allows {limit:g}"
+        reason = f"it is reckoned to cost {price:.12g} credits, REELKEEP_CREDITS_PER_GENERATION allows {limit:.12g}"
         return Accepted(Acceptance.OVER_BUDGET, reason=reason)
     if not isinstance(request, ExtendRequest):
         return None

@@ -41,10 +41,11 @@ def health_routes(ledger: Ledger, sweep_every: float, warn_below: float | None =
 
 def warn_of_account(health: Health, warn_below: float | None) -> str:
     """What is wrong with the vendor's account; empty if nothing is, as far as is known."""
+    if health.credits is not None and warn_below is not None and health.credits < warn_below:
+        left, least = f"{health.credits:.12g}", f"{warn_below:.12g}"
+        return f"{left} credits left, under REELKEEP_CREDITS_WARN_BELOW ({least}): top up"
     if health.credits_error:
         return f"the balance cannot be read: {health.credits_error}"
-    if health.credits is not None and warn_below is not None and health.credits < warn_below:
-        return f"{health.credits:g} credits left, under REELKEEP_CREDITS_WARN_BELOW ({warn_below:g}): top up"
     return ""
 
 

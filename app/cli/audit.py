@@ -1,0 +1,323 @@
+"""`reelkeep audit`: where the credits went, the suspicious first."""
+
+import csv
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from app.adapters.redis_ledger import RedisLedger
+from app.assembly import open_ledger
+from app.cli.terminal import shows_errors
+from app.domain.audit import Charge, Row, Totals, describe_row, describe_totals, examine, plain, show_credits
+from app.domain.policy import Policy
+from app.domain.view import show_time
+from app.domain.work import Step
+from app.settings import Settings, load_or_exit
+
+EXIT_SUSPICIOUS = 1
+PAGE = 500
+#: what a spreadsheet takes for a formula
+FORMULA = ("=", "+", "-", "@")
+COLUMNS = (
+    *("findings", "why", "id", "taskId", "extends", "what", "index", "orders", "vendorId", "state"),
+    *("creditsReserved", "creditsConsumed", "creditsReckoned", "delivered"),
+    *("trackedAt", "sentAt", "verdictAt", "orderedAt", "askedAt", "storedAt"),
+    *("code", "msg", "error", "files", "bytes", "sha256", "prompt"),
+)
+
+
+def _read_since(_context: click.Context, _parameter: click.Parameter, value: str | None) -> float | None:
+    """A date or a time as epoch seconds; without a zone it is UTC."""
+    if value is None:
+        return None
+    try:
+        at = datetime.fromisoformat(value)
+        return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        example = "2026-08-06 or 2026-08-06T06:57:57Z"
+        raise click.BadParameter(f"{value!r} is no date and no ISO 8601 time, such as {example}") from None
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@click.option("--csv", "as_csv", is_flag=True, help="Print CSV: a line for everything that was paid for.")
+@click.option(
+    "--since", metavar="DATE", callback=_read_since, help="Only what is tracked since a date or ISO 8601 time (UTC)."
+)
+@click.option("--suspicious", "only_suspicious", is_flag=True, help="List only what is suspicious.")
+@shows_errors
+def audit(as_json: bool, as_csv: bool, since: float | None, only_suspicious: bool) -> None:
+    """Show what credits were spent on and what was delivered for them.
+
+    What is suspicious comes first: charged but failed, bought twice, charged more than the price, downgraded, never
+    delivered. It is shown with ids, times, messages and hashes, to be sent to the vendor's support as it is. Totals are
+    always of everything.
+
+    Exit status: 0 if nothing is suspicious, 1 if something is (or the ledger cannot be read), 2 if the command is wrong.
+    """
+    if as_json and as_csv:
+        raise click.UsageError("give --json or --csv, not both")
+    settings = load_or_exit()
+    ledger = open_ledger(settings)
+    rows = read_rows(ledger, settings.policy, since)
+    if as_csv:
+        totals = _print_csv(rows, only_suspicious)
+    elif as_json:
+        totals = _print_json(rows, only_suspicious, ledger, settings)
+    else:
+        totals = _print_table(rows, only_suspicious, ledger, settings)
+    if totals.suspects:
+        sys.exit(EXIT_SUSPICIOUS)
+
+
+# --- reading ---------------------------------------------------------------------------------------------------------------
+
+
+def read_rows(ledger: RedisLedger, policy: Policy, since: float | None) -> Iterator[Row]:
+    """Every row once, the suspicious first, newest first in each part. Keeps no more than the ids of the suspicious.
+
+    :param since: epoch seconds; only what is tracked since then
+    :raises LedgerUnavailable:
+    """
+    # Twice, for what is suspicious may stand on the last page. A row that becomes so in between is given where it is found.
+    suspicious: set[str] = set()
+    for row in _examine_all(ledger, policy, since):
+        if row.findings:
+            suspicious.add(_name(row))
+            yield _add_sending(row, ledger)
+    for row in _examine_all(ledger, policy, since):
+        if _name(row) not in suspicious:
+            yield _add_sending(row, ledger)
+
+
+def _examine_all(ledger: RedisLedger, policy: Policy, since: float | None) -> Iterator[Row]:
+    cursor: str | None = None
+    while True:
+        page = ledger.page(None, PAGE, cursor)
+        recent = [record for record in page.generations if since is None or record.tracked_at >= since]
+        for record in recent:
+            yield examine(record, policy)
+        cursor = page.cursor
+        # A generation that its submission predates may stand a little too far ahead: a whole page of older ones is the end.
+        if cursor is None or (page.generations and not recent):
+            return
+
+
+def _name(row: Row) -> str:
+    """The same for a submission and for the generation that comes of it."""
+    return row.id or row.task_id
+
+
+def _add_sending(row: Row, ledger: RedisLedger) -> Row:
+    """When a generation was sent stands in its submission."""
+    if row.sent_at is not None or not row.id:
+        return row
+    submission = ledger.read(row.id).submission
+    return replace(row, sent_at=submission.sent_at) if submission else row
+
+
+def _read_account(ledger: RedisLedger, settings: Settings) -> dict[str, Any]:
+    """What is spent today, the budgets and the vendor's account, JSON-ready. Amounts are credits, ages seconds."""
+    spent, health = ledger.spent_today(), ledger.health()
+    trouble = plain(health.credits_error)
+    warnings = []
+    if trouble:
+        warnings.append(f"the account's balance could not be read: {trouble}")
+    elif health.credits is None:
+        warnings.append("the account's balance is not known: no worker with REELKEEP_KIE_API_KEY has looked at it yet")
+    least = settings.credits_warn_below
+    if health.credits is not None and least is not None and health.credits < least:
+        held, limit = show_credits(health.credits), show_credits(least)
+        warnings.append(f"the account holds {held} credits, less than REELKEEP_CREDITS_WARN_BELOW ({limit})")
+    age = None if health.credits_at is None else round(max(0.0, health.now - health.credits_at), 3)
+    return {
+        "spentToday": {"total": 0.0, **{name: round(credits, 6) for name, credits in spent.items()}},
+        "budgets": {
+            "total": settings.credits_per_day,
+            str(Step.UPGRADE): settings.upgrade_credits_per_day,
+            "generation": settings.credits_per_generation,
+        },
+        "credits": health.credits,
+        "creditsAt": show_time(health.credits_at),
+        "creditsAge": age,
+        "creditsError": trouble or None,
+        "warnBelow": least,
+        "warnings": warnings,
+    }
+
+
+# --- JSON and CSV ----------------------------------------------------------------------------------------------------------
+
+
+def _print_json(rows: Iterator[Row], only_suspicious: bool, ledger: RedisLedger, settings: Settings) -> Totals:
+    totals, shown = Totals(), []
+    for row in rows:
+        totals = totals.plus(row)
+        if row.findings or not only_suspicious:
+            shown.append(describe_row(row))
+    account = _read_account(ledger, settings)
+    print(json.dumps({"rows": shown, "totals": describe_totals(totals), "account": account}))
+    return totals
+
+
+def _print_csv(rows: Iterator[Row], only_suspicious: bool) -> Totals:
+    writer = csv.DictWriter(sys.stdout, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    totals = Totals()
+    for row in rows:
+        totals = totals.plus(row)
+        if row.findings or not only_suspicious:
+            for charge in row.charges:
+                writer.writerow({name: _quote(value) for name, value in _read_columns(row, charge).items()})
+    return totals
+
+
+def _read_columns(row: Row, charge: Charge) -> dict[str, str | int | None]:
+    stored = charge.stored
+    return {
+        "findings": " ".join(dict.fromkeys(finding.name for finding in charge.findings)),
+        "why": "; ".join(finding.sentence for finding in charge.findings),
+        "id": row.id,
+        "taskId": row.task_id,
+        "extends": row.parent,
+        "what": charge.what,
+        "index": charge.index,
+        "orders": charge.orders,
+        "vendorId": charge.vendor_id,
+        "state": charge.state,
+        "creditsReserved": show_credits(charge.reserved),
+        "creditsConsumed": None if charge.consumed is None else show_credits(charge.consumed),
+        "creditsReckoned": None if charge.price is None else show_credits(charge.price),
+        "delivered": "yes" if charge.delivered else "no",
+        "trackedAt": show_time(row.tracked_at),
+        "sentAt": show_time(row.sent_at),
+        "verdictAt": show_time(row.verdict_at),
+        "orderedAt": show_time(charge.ordered_at),
+        "askedAt": show_time(charge.asked_at),
+        "storedAt": show_time(max((file.stored_at or 0.0 for file in stored), default=None)),
+        "code": charge.code or None,
+        "msg": charge.msg,
+        "error": charge.error,
+        "files": " ".join(file.key for file in stored),
+        "bytes": sum(file.bytes or 0 for file in stored),
+        "sha256": " ".join(file.sha256 for file in stored),
+        "prompt": row.prompt,
+    }
+
+
+def _quote(value: str | int | None) -> str | int | None:
+    """A cell that no spreadsheet takes for a formula."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
+
+
+# --- for people ------------------------------------------------------------------------------------------------------------
+
+
+def _print_table(rows: Iterator[Row], only_suspicious: bool, ledger: RedisLedger, settings: Settings) -> Totals:
+    console = Console()
+    table = Table("generation", "state", "tracked", "reserved", "taken", "delivered", box=None, pad_edge=False)
+    totals = Totals()
+    for row in rows:
+        totals = totals.plus(row)
+        if row.findings:
+            for line in _tell_row(row):
+                console.print(Text(line), soft_wrap=True)
+            console.print()
+        elif not only_suspicious:
+            table.add_row(*_shorten_row(row))
+    if table.row_count:
+        console.print(table)
+        console.print()
+    for line in (*_tell_totals(totals), *_tell_account(_read_account(ledger, settings))):
+        console.print(Text(line), soft_wrap=True)
+    return totals
+
+
+def _tell_row(row: Row) -> Iterator[str]:
+    """All that is known of a row, line by line."""
+    yield f"{row.task_id or row.id}  {row.state}"
+    for finding in row.findings:
+        yield f"  ! {finding.name.replace('_', ' ')}: {finding.sentence}"
+    times = {"tracked": row.tracked_at, "sent": row.sent_at, "verdict": row.verdict_at, "complete": row.complete_at}
+    facts = {"id": row.id if row.task_id else "", "extends": row.parent, "prompt": row.prompt}
+    yield from _tell_facts("  ", {**{name: show_time(at) for name, at in times.items()}, **facts})
+    for charge in row.charges:
+        yield from _tell_charge(charge)
+
+
+def _tell_charge(charge: Charge) -> Iterator[str]:
+    name = charge.what if charge.index is None else f"{charge.what} {charge.index}"
+    taken = "not known" if charge.consumed is None else show_credits(charge.consumed)
+    yield f"  {name}  {charge.state}  credits reserved {show_credits(charge.reserved)}, taken {taken}"
+    code = str(charge.code) if charge.code else ""
+    times = {"ordered": show_time(charge.ordered_at), "last asked": show_time(charge.asked_at)}
+    facts = {"vendor's id": charge.vendor_id, **times, "code": code, "message": charge.msg, "error": charge.error}
+    yield from _tell_facts("    ", facts)
+    for file in charge.files:
+        told = [f"{file.kind} {file.index}", str(file.state), f"{file.bytes} bytes" if file.stored else "", file.key]
+        told += [f"sha256 {file.sha256}" if file.sha256 else "", show_time(file.stored_at) or "", file.note]
+        yield "    " + "  ".join(text for text in told if text)
+
+
+def _tell_facts(indent: str, facts: dict[str, str | None]) -> Iterator[str]:
+    for name, value in facts.items():
+        if value:
+            yield f"{indent}{name:<12}{value}"
+
+
+def _shorten_row(row: Row) -> tuple[str, ...]:
+    """A row in a line."""
+    files = [file for charge in row.charges for file in charge.stored]
+    known = [charge.consumed for charge in row.charges if charge.consumed is not None]
+    names = ", ".join(f"{file.kind} {file.index}" for file in files)
+    return (
+        row.task_id or row.id,
+        str(row.state),
+        show_time(row.tracked_at) or "",
+        show_credits(sum(charge.reserved for charge in row.charges)),
+        show_credits(sum(known)) if known else "",
+        f"{names} ({sum(file.bytes or 0 for file in files):,} bytes)" if files else "",
+    )
+
+
+def _tell_totals(totals: Totals) -> Iterator[str]:
+    states = ", ".join(f"{count} {state}" for state, count in totals.generations.items() if count)
+    yield f"generations  {sum(totals.generations.values())}" + (f" ({states})" if states else "")
+    yield (
+        f"credits      {show_credits(totals.reserved)} reserved, {show_credits(totals.consumed)} known to be taken, "
+        f"{show_credits(totals.delivered)} for what was delivered, {show_credits(totals.suspicious)} suspicious"
+    )
+    yield f"stored       {totals.files} files, {totals.bytes:,} bytes"
+    found = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in totals.findings.items() if count)
+    yield f"suspicious   {totals.suspects}" + (f" ({found})" if found else "")
+
+
+def _tell_account(account: dict[str, Any]) -> Iterator[str]:
+    spent, budgets = account["spentToday"], account["budgets"]
+    today = [_tell_budget("", spent["total"], budgets["total"])]
+    today.append(_tell_budget("upgrades ", spent.get(str(Step.UPGRADE), 0.0), budgets[str(Step.UPGRADE)]))
+    yield f"spent today  {', '.join(today)} (UTC)"
+    if account["credits"] is not None:
+        seen = f", {_tell_age(account['creditsAge'])} ago" if account["creditsAge"] is not None else ""
+        yield f"account      {show_credits(account['credits'])} credits{seen}"
+    for warning in account["warnings"]:
+        yield f"warning      {warning}"
+
+
+def _tell_budget(name: str, spent: float, limit: float | None) -> str:
+    return f"{name}{show_credits(spent)} " + ("(no budget)" if limit is None else f"of {show_credits(limit)}")
+
+
+def _tell_age(seconds: float) -> str:
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds // length:.0f} {unit}"
+    return f"{seconds:.0f} s"
