@@ -59,8 +59,6 @@ class Verdict:
     main: Kind = Kind.RESULT
     #: what the vendor's record says was asked for
     asked: Asked = NOTHING_ASKED
-    #: entries of `resultUrls` that are no URL
-    missing: int = 0
 
 
 class OrderProgress(StrEnum):
@@ -116,7 +114,8 @@ class Vendor(Protocol):
         ...
 
     def ask_upgrade(self, kind: Kind, task_id: str, index: int, callback_url: str | None) -> OrderAnswer:
-        """Order an upgrade, or ask about it, as `repeats_are_questions` says. A fault is an UNCERTAIN answer.
+        """Order an upgrade, or ask about it, as `repeats_are_questions` says. A fault is an UNCERTAIN answer, or a NOT_YET one if a
+        request that buys certainly never reached the vendor.
 
         :param callback_url: for what has a callback
         """

@@ -76,5 +76,11 @@ def script() -> Iterator[ScriptedVendor]:
 
 @pytest.fixture
 def kie(script: ScriptedVendor) -> KieVendor:
-    """A client of that server, with a key that must not be seen anywhere and time-outs for tests."""
-    return KieVendor("s3cret-key", script.url, timeout=(1.0, 0.3))
+    """A client of that server, with a key that must not be seen anywhere."""
+    return KieVendor("s3cret-key", script.url, timeout=(10.0, 20.0))
+
+
+@pytest.fixture
+def impatient(script: ScriptedVendor) -> KieVendor:
+    """A client that gives a silent server up at once."""
+    return KieVendor("s3cret-key", script.url, timeout=(10.0, 0.3))

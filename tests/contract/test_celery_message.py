@@ -17,6 +17,7 @@ from app.domain.work import LANES, Item, Kind, Step, task_name
 OWN_HEADERS = {"id", "root_id", "origin"}
 OWN_PROPERTIES = {"correlation_id", "delivery_tag", "reply_to"}
 ITEMS = {
+    Step.SUBMIT: Item(Step.SUBMIT, "sub_0819326cc7fddfd620baf6e1f0db7e2b"),
     Step.SETTLE: Item(Step.SETTLE, "veo_task_abcdef123456"),
     Step.MANIFEST: Item(Step.MANIFEST, "0819326cc7fddfd620baf6e1f0db7e2b"),
     Step.UPGRADE: Item(Step.UPGRADE, "t1", Kind.UHD, 0),

@@ -275,34 +275,6 @@ def test_what_was_asked_for_is_read_from_the_record(
     assert kie.ask_details("t1") == Verdict(Progress.GENERATING, 200, "success", asked=asked)
 
 
-@pytest.mark.parametrize(
-    ("entries", "missing"),
-    [
-        ([VIDEO], 0),
-        ([VIDEO, VIDEO], 0),
-        ([VIDEO, None, "", 7], 3),
-        ([None, VIDEO], 1),
-        (json.dumps([VIDEO, None]), 1),
-        ([None, ""], 2),
-        ("[null]", 1),
-        ([], 0),
-        (None, 0),
-        (VIDEO, 0),
-    ],
-)
-@pytest.mark.parametrize("name", ["resultUrls", "result_urls"])
-def test_entries_that_are_no_url_are_counted(
-    script: Any, kie: KieVendor, name: str, entries: Any, missing: int
-) -> None:
-    script.says(_details(successFlag=1, response={name: entries}))
-    assert kie.ask_details("t1").missing == missing
-
-
-def test_an_absurd_number_of_missing_entries_is_bounded(script: Any, kie: KieVendor) -> None:
-    script.says(_details(successFlag=1, response={"resultUrls": [None] * 10_000}))
-    assert kie.ask_details("t1").missing <= 32
-
-
 def test_flag_and_credits_are_read_in_either_spelling(script: Any, kie: KieVendor) -> None:
     data = {"success_flag": 1, "response": {"result_urls": [VIDEO]}, "fallback_flag": True, "credits_consumed": 60}
     script.says(_envelope(200, data=data))
@@ -346,6 +318,12 @@ def test_a_fresh_link_is_a_bare_text(script: Any, kie: KieVendor) -> None:
 @pytest.mark.parametrize("data", [None, "", "not a link", 7, {}, "ftp://x/"])
 def test_an_answer_without_a_link_gives_none(script: Any, kie: KieVendor, data: Any) -> None:
     script.says(_envelope(200, data=data))
+    assert kie.renew_link(VIDEO) is None
+
+
+@pytest.mark.parametrize("code", [400, 404, 422])
+def test_a_refusal_says_that_there_is_no_link(script: Any, kie: KieVendor, code: int) -> None:
+    script.says(_envelope(code, "url is wrong"))
     assert kie.renew_link(VIDEO) is None
 
 

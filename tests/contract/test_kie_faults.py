@@ -10,6 +10,7 @@ from app.adapters.kie import USER_AGENT, KieVendor
 from app.domain.errors import VendorBusy, VendorUnreachable
 from app.domain.vendor import OrderProgress
 from app.domain.work import Kind
+from tests.support.waiting import wait_for
 
 CALLBACK = "https://keep.example/callbacks/veo/4k/s3cret-token"
 LINK = "https://x.r2.cloudflarestorage.com/x.mp4?sig=s3cret"
@@ -93,15 +94,16 @@ def test_the_body_is_believed_before_the_status(script: Any, kie: KieVendor) -> 
 
 
 @pytest.mark.parametrize("question", QUESTIONS.values(), ids=QUESTIONS)
-def test_silence_is_given_up(script: Any, kie: KieVendor, question: Callable[[KieVendor], object]) -> None:
+def test_silence_is_given_up(script: Any, impatient: KieVendor, question: Callable[[KieVendor], object]) -> None:
     script.says(None)
-    assert _fail(kie, question).endswith("Timeout")
+    assert _fail(impatient, question).endswith("Timeout")
 
 
 @pytest.mark.parametrize("kind", ORDERS.values(), ids=ORDERS)
-def test_silence_leaves_an_order_uncertain_and_it_is_sent_once(script: Any, kie: KieVendor, kind: Kind) -> None:
+def test_silence_leaves_an_order_uncertain_and_it_is_sent_once(script: Any, impatient: KieVendor, kind: Kind) -> None:
     script.says(None)
-    answer = kie.ask_upgrade(kind, "t1", 0, CALLBACK)
+    answer = impatient.ask_upgrade(kind, "t1", 0, CALLBACK)
+    wait_for(lambda: script.asked)
     assert (answer.progress, len(script.asked)) == (OrderProgress.UNCERTAIN, 1)
     assert "s3cret" not in repr(answer)
 

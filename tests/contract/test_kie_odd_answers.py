@@ -11,6 +11,7 @@ from app.adapters.kie.outcomes import judge_submit
 from app.adapters.kie.transport import Reply, Wire
 from app.adapters.kie.vendor import FORMS
 from app.domain.vendor import OrderAnswer, SubmitProgress, Verdict
+from app.domain.work import Kind
 
 NAMES = [
     "taskId", "task_id", "raw", "resultUrls", "result_urls", "resultUrl", "originUrls", "imageUrls", "info", "response",
@@ -39,8 +40,15 @@ def test_any_record_can_be_read(form: Any, data: object) -> None:
     verdict = form.read_details(data, "words")
     assert isinstance(verdict, Verdict)
     verdict.msg.encode("utf-8")
-    assert 0 <= verdict.missing <= 32
     assert all(url.isascii() or url.encode("utf-8") for url in verdict.urls.result)
+
+
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+def test_a_record_of_any_depth_can_be_read(form: Any) -> None:
+    deep: list[Any] = []
+    for _ in range(100_000):
+        deep = [deep]
+    assert form.read_details({"taskId": "t1", "mediaIds": deep}, "words").main is Kind.RESULT
 
 
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)

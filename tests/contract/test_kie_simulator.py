@@ -32,12 +32,12 @@ def simulator() -> Iterator[SimulatorClient]:
 
 @pytest.fixture
 def kie(simulator: SimulatorClient) -> KieVendor:
-    return KieVendor("sim-key", simulator.base_url, timeout=(1.0, 5.0))
+    return KieVendor("sim-key", simulator.base_url, timeout=(10.0, 20.0))
 
 
 @pytest.fixture
 def jobs(simulator: SimulatorClient) -> KieVendor:
-    return KieVendor("sim-key", simulator.base_url, timeout=(1.0, 5.0), form="jobs")
+    return KieVendor("sim-key", simulator.base_url, timeout=(10.0, 20.0), form="jobs")
 
 
 def _until(question: Callable[[], T], enough: Callable[[T], bool]) -> T:
@@ -201,9 +201,10 @@ def test_a_busy_vendor_creates_nothing_until_it_does(simulator: SimulatorClient,
 @pytest.mark.parametrize("scenario", ["submit-uncertain", "submit-timeout"])
 def test_a_generation_may_have_been_created_without_an_answer(simulator: SimulatorClient, scenario: str) -> None:
     request = GenerateRequest(prompt=f"scenario={scenario} a cat")
-    impatient = KieVendor("sim-key", simulator.base_url, timeout=(1.0, 0.5))
+    impatient = KieVendor("sim-key", simulator.base_url, timeout=(10.0, 0.5))
     answer = impatient.submit(request, None)
     assert (answer.progress, answer.task_id) == (SubmitProgress.UNCERTAIN, None)
+    _until(lambda: _created(simulator, request.prompt), bool)
     assert len(_created(simulator, request.prompt)) == 1
 
 

@@ -1,17 +1,20 @@
 """The vendor's client: what became of a submit, by every kind of answer and of silence (veo-api §1-§3)."""
 
+import re
 import socket
 import struct
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
 from app.adapters.kie import KieVendor
 from app.domain.requests import ExtendRequest, GenerateRequest
-from app.domain.vendor import SubmitAnswer, SubmitProgress
+from app.domain.vendor import OrderProgress, SubmitAnswer, SubmitProgress
+from app.domain.work import Kind
+from tests.support.waiting import wait_for
 
 CREATED, BUSY = SubmitProgress.CREATED, SubmitProgress.BUSY
 REFUSED, UNCERTAIN = SubmitProgress.REFUSED, SubmitProgress.UNCERTAIN
@@ -20,21 +23,21 @@ CAT = GenerateRequest(prompt="a cat")
 #: with a usable id, null, an object without one, no `data` at all
 OUTCOMES = {
     200: (CREATED, UNCERTAIN, UNCERTAIN, UNCERTAIN),
-    400: (UNCERTAIN, REFUSED, UNCERTAIN, UNCERTAIN),
+    400: (CREATED, REFUSED, UNCERTAIN, UNCERTAIN),
     401: (REFUSED, REFUSED, REFUSED, REFUSED),
     402: (REFUSED, REFUSED, REFUSED, REFUSED),
     404: (REFUSED, REFUSED, REFUSED, REFUSED),
-    408: (UNCERTAIN, REFUSED, UNCERTAIN, UNCERTAIN),
+    408: (CREATED, REFUSED, UNCERTAIN, UNCERTAIN),
     422: (REFUSED, REFUSED, REFUSED, REFUSED),
     429: (BUSY, BUSY, BUSY, BUSY),
     433: (REFUSED, REFUSED, REFUSED, REFUSED),
-    451: (UNCERTAIN, UNCERTAIN, UNCERTAIN, UNCERTAIN),
-    455: (UNCERTAIN, BUSY, UNCERTAIN, UNCERTAIN),
-    500: (UNCERTAIN, REFUSED, UNCERTAIN, UNCERTAIN),
-    501: (UNCERTAIN, REFUSED, UNCERTAIN, UNCERTAIN),
-    505: (UNCERTAIN, REFUSED, UNCERTAIN, UNCERTAIN),
-    203: (UNCERTAIN, UNCERTAIN, UNCERTAIN, UNCERTAIN),
-    503: (UNCERTAIN, UNCERTAIN, UNCERTAIN, UNCERTAIN),
+    451: (CREATED, REFUSED, UNCERTAIN, UNCERTAIN),
+    455: (CREATED, BUSY, UNCERTAIN, UNCERTAIN),
+    500: (CREATED, REFUSED, UNCERTAIN, UNCERTAIN),
+    501: (CREATED, REFUSED, UNCERTAIN, UNCERTAIN),
+    505: (CREATED, REFUSED, UNCERTAIN, UNCERTAIN),
+    203: (CREATED, UNCERTAIN, UNCERTAIN, UNCERTAIN),
+    503: (CREATED, UNCERTAIN, UNCERTAIN, UNCERTAIN),
 }
 DATA: tuple[dict[str, Any], ...] = ({"data": {"taskId": "t1"}}, {"data": None}, {"data": {}}, {})
 ROWS = [(code, data, progress) for code, row in OUTCOMES.items() for data, progress in zip(DATA, row, strict=True)]
@@ -85,7 +88,7 @@ def _reset(connection: socket.socket) -> None:
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
-def _kie(address: str, timeout: tuple[float, float] = (2.0, 5.0)) -> KieVendor:
+def _kie(address: str, timeout: tuple[float, float] = (10.0, 20.0)) -> KieVendor:
     return KieVendor("s3cret-key", address, timeout=timeout)
 
 
@@ -296,9 +299,10 @@ def test_what_is_no_http_may_have_created() -> None:
         assert _submit(_kie(f"http://{address}")).progress is UNCERTAIN
 
 
-def test_silence_may_have_created(script: Any, kie: KieVendor) -> None:
+def test_silence_may_have_created(script: Any, impatient: KieVendor) -> None:
     script.says(None)
-    answer = _submit(kie)
+    answer = _submit(impatient)
+    wait_for(lambda: script.asked)
     assert (answer.progress, answer.msg) == (UNCERTAIN, "/api/v1/veo/generate: ReadTimeout")
     assert len(script.asked) == 1
 
@@ -366,18 +370,21 @@ def test_an_address_that_is_none_has_created_nothing(base_url: str) -> None:
     assert _submit(_kie(base_url)).progress is BUSY
 
 
-def test_a_purchase_does_not_go_over_a_kept_connection() -> None:
+@pytest.mark.parametrize("form", ["veo", "jobs"])
+def test_a_purchase_does_not_go_over_a_kept_connection(form: Literal["veo", "jobs"]) -> None:
     """A server that has just given a kept connection up: nobody could tell whether the purchase arrived."""
     envelope = b'{"code":200,"msg":"","data":{"taskId":"t1"}}'
     answer = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(envelope), envelope)
 
     def behave(connection: socket.socket) -> None:
-        question = connection.recv(65536).startswith(b"GET")
+        asked = connection.recv(65536)
         connection.sendall(answer)
-        if question and connection.recv(1):
+        if re.match(rb"GET \S+(record-info|recordInfo)", asked) and connection.recv(1):
             _reset(connection)
 
     with _serving(behave) as address:
-        kie = _kie(f"http://{address}")
+        kie = KieVendor("s3cret-key", f"http://{address}", form=form)
         kie.ask_details("t1")
         assert [_submit(kie).progress for _ in range(3)] == [CREATED] * 3
+        for kind in (Kind.HD, Kind.UHD):
+            assert kie.ask_upgrade(kind, "t1", 0, None).progress is OrderProgress.ORDERED

@@ -10,7 +10,7 @@ from pydantic.alias_generators import to_camel
 
 from app.domain.asked import NOTHING_ASKED, Asked
 from app.domain.callbacks import read_code, read_json, read_number, read_text
-from app.domain.urls import MOST, Urls, collect_urls
+from app.domain.urls import Urls, collect_urls
 from app.domain.vendor import Progress, Verdict
 from app.domain.work import Kind, is_task_id
 
@@ -112,7 +112,9 @@ class Record(Data):
     @property
     def urls(self) -> Urls:
         """The files, wherever they are named: the shape of some records is undocumented."""
-        return collect_urls(*self._places)
+        return collect_urls(
+            self.response, read_fields(self.response.get("info")), self.info, self.result_json, self.raw
+        )
 
     def tell(
         self, progress: Progress | None, asked: Asked, main: Kind, msg: str, failure: tuple[int | None, str]
@@ -136,19 +138,7 @@ class Record(Data):
             credits=self.credits_consumed,
             main=main,
             asked=asked,
-            missing=self._count_missing(urls),
         )
-
-    @property
-    def _places(self) -> tuple[Mapping[str, object], ...]:
-        return self.response, read_fields(self.response.get("info")), self.info, self.result_json, self.raw
-
-    def _count_missing(self, urls: Urls) -> int:
-        """How many entries of `resultUrls` are no URL."""
-        if urls.result:
-            return urls.result.count("")
-        lists = (read_json(place.get(name)) for place in self._places for name in ("resultUrls", "result_urls"))
-        return next((min(len(entries), MOST) for entries in lists if isinstance(entries, list) and entries), 0)
 
 
 class VeoRecord(Record):

@@ -20,23 +20,25 @@ class Row(NamedTuple):
     other: SubmitProgress
 
 
-#: What became of a request that creates something: by the body's code, else by what happened on the way (veo-api §1).
+#: What became of a request that creates something: by the body's code, else by what happened on the way (veo-api §1; 451
+#: is inferred). An id counts whatever else is said, unless that is a definite refusal: its details will tell, and nothing is sent again.
 SUBMITS: dict[int | Wire, Row] = {
     #                      with id     data: null  otherwise
     200:               Row(CREATED,    UNCERTAIN,  UNCERTAIN),
-    400:               Row(UNCERTAIN,  REFUSED,    UNCERTAIN),
+    400:               Row(CREATED,    REFUSED,    UNCERTAIN),
     401:               Row(REFUSED,    REFUSED,    REFUSED),
     402:               Row(REFUSED,    REFUSED,    REFUSED),
     404:               Row(REFUSED,    REFUSED,    REFUSED),
-    408:               Row(UNCERTAIN,  REFUSED,    UNCERTAIN),
+    408:               Row(CREATED,    REFUSED,    UNCERTAIN),
     422:               Row(REFUSED,    REFUSED,    REFUSED),  # in any wording
     429:               Row(BUSY,       BUSY,       BUSY),     # said by the HTTP status too
     433:               Row(REFUSED,    REFUSED,    REFUSED),
-    455:               Row(UNCERTAIN,  BUSY,       UNCERTAIN),
-    500:               Row(UNCERTAIN,  REFUSED,    UNCERTAIN),
-    501:               Row(UNCERTAIN,  REFUSED,    UNCERTAIN),
-    505:               Row(UNCERTAIN,  REFUSED,    UNCERTAIN),
-    Wire.ANSWERED:     Row(UNCERTAIN,  UNCERTAIN,  UNCERTAIN),  # with any other code
+    451:               Row(CREATED,    REFUSED,    UNCERTAIN),
+    455:               Row(CREATED,    BUSY,       UNCERTAIN),
+    500:               Row(CREATED,    REFUSED,    UNCERTAIN),
+    501:               Row(CREATED,    REFUSED,    UNCERTAIN),
+    505:               Row(CREATED,    REFUSED,    UNCERTAIN),
+    Wire.ANSWERED:     Row(CREATED,    UNCERTAIN,  UNCERTAIN),  # with any other code
     Wire.UNSENT:       Row(BUSY,       BUSY,       BUSY),
     Wire.TURNED_AWAY:  Row(BUSY,       BUSY,       BUSY),
     Wire.LOST:         Row(UNCERTAIN,  UNCERTAIN,  UNCERTAIN),

@@ -117,7 +117,6 @@ class Transport:
                 params=call.query,
                 json=call.body,
                 timeout=self._timeout,
-                allow_redirects=False,
                 stream=True,
             ) as response:
                 content = _read_content(response)
@@ -156,7 +155,7 @@ class _Session(requests.Session):
             self.mount(scheme, _Adapter(self.sent))
 
     def get_redirect_target(self, resp: requests.Response) -> None:
-        """None. With `allow_redirects=False` alone, requests still reads the answer whole and parses its `Location`."""
+        """None. With `allow_redirects=False` instead, requests would still read the answer whole and parse its `Location`."""
 
 
 class _Adapter(HTTPAdapter):
@@ -200,22 +199,18 @@ def _read_content(response: requests.Response) -> bytes | None:
 def _read_reply(path: str, response: requests.Response, text: str) -> Reply:
     """Read an answer: the body first, then the HTTP status (veo-api §1)."""
     status = response.status_code
-    wire, trouble, envelope = Wire.UNREADABLE, "", None
     try:
-        body = json.loads(text)
+        body, lack = json.loads(text), "without a code"
     except (ValueError, RecursionError):  # also integers of thousands of digits
-        trouble = f"{path} answered HTTP {status}, not JSON"
-        if status == 403 and _CDN_REFUSAL.fullmatch(text.strip()):
-            wire = Wire.TURNED_AWAY
-    else:
-        envelope = Envelope.model_validate(body if isinstance(body, dict) else {})
-        wire = Wire.ANSWERED
-        if envelope.code is None:
-            wire, trouble, envelope = Wire.UNREADABLE, f"{path} answered HTTP {status} without a code", None
-    code = envelope.code if envelope is not None else None
-    if status == 429 and code not in CODES:
-        code = 429
-    return Reply(wire, trouble, envelope, code, read_pause(response.headers) if code == 429 else None)
+        body, lack = None, "not JSON"
+    envelope = Envelope.model_validate(body if isinstance(body, dict) else {})
+    code = 429 if status == 429 and envelope.code not in CODES else envelope.code
+    pause = read_pause(response.headers) if code == 429 else None
+    if envelope.code is not None:
+        return Reply(Wire.ANSWERED, envelope=envelope, code=code, pause=pause)
+    turned_away = status == 403 and _CDN_REFUSAL.fullmatch(text.strip())
+    wire = Wire.TURNED_AWAY if turned_away else Wire.UNREADABLE
+    return Reply(wire, f"{path} answered HTTP {status}, {lack}", code=code, pause=pause)
 
 
 def read_pause(headers: Mapping[str, str]) -> float:
