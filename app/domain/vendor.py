@@ -114,8 +114,8 @@ class Vendor(Protocol):
         ...
 
     def ask_upgrade(self, kind: Kind, task_id: str, index: int, callback_url: str | None) -> OrderAnswer:
-        """Order an upgrade, or ask about it, as `repeats_are_questions` says. A fault is an UNCERTAIN answer, or a NOT_YET one if a
-        request that buys certainly never reached the vendor.
+        """Order an upgrade, or ask about it, as `repeats_are_questions` says. A fault is an UNCERTAIN answer, or a NOT_YET one
+        if a request that buys certainly never reached the vendor.
 
         :param callback_url: for what has a callback
         """

@@ -20,8 +20,9 @@ class Row(NamedTuple):
     other: SubmitProgress
 
 
-#: What became of a request that creates something: by the body's code, else by what happened on the way (veo-api §1; 451
-#: is inferred). An id counts whatever else is said, unless that is a definite refusal: its details will tell, and nothing is sent again.
+#: What became of a request that creates something: by the body's code, else by what happened on the way (veo-api §1; 451 is
+#: inferred). An id counts whatever else is said, unless that is a definite refusal: its details will tell, and nothing is sent
+#: again.
 SUBMITS: dict[int | Wire, Row] = {
     #                      with id     data: null  otherwise
     200:               Row(CREATED,    UNCERTAIN,  UNCERTAIN),
