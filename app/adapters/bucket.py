@@ -124,6 +124,20 @@ class S3Bucket:
             except self.client.exceptions.NoSuchKey:
                 return None
 
+    def has(self, key: str) -> bool:
+        """Whether there is such an object.
+
+        :raises StoreUnavailable:
+        """
+        with self._faults("look for", key):
+            try:
+                self.client.head_object(Bucket=self.name, Key=key)
+            except ClientError as error:
+                if _code(error) == "404":
+                    return False
+                raise
+            return True
+
     def keys(self, prefix: str) -> Iterator[str]:
         """The keys that begin with a prefix, in order, page by page.
 

@@ -11,7 +11,8 @@ writes Celery's message.
     history:<id>   callbacks settled      state:<s>     generations by the time they were tracked
     token:<t>, alias:<id>  → upgrade, …   tracked       all of them
     budget:<day>   credits reserved       slots:<name>  requests in the present window
-    paused:<name>  nobody has a slot      line:<name>   items that wait for one, by their turns
+    paused:<name>  nobody has a slot      line:<name>   items that wait for one, in the order of coming
+                                          turns:<name>  the same by the times of their turns
     stats, health  counters and findings  turn:<name>   held by whoever does a periodic job now
     faults         steps that keep failing
 """
@@ -34,10 +35,11 @@ from redis.retry import Retry
 from app.adapters.celery_message import message_template
 from app.domain.errors import LedgerUnavailable
 from app.domain.generation import Generation
-from app.domain.ledger import Draft, Entry, Health, Limit, Page, Pending, Recorded, Tick
+from app.domain.ledger import Draft, Entry, Health, Limit, Page, Pending, Recorded, Slot, Tick
+from app.domain.redis_state import RedisState, read_info
 from app.domain.states import State
 from app.domain.submission import Submission
-from app.domain.work import LANES, Item, Kind, Lane, Step, is_submission_id, is_task_id, upgrade_name
+from app.domain.work import LANES, Item, Kind, Lane, Step, is_submission_id, is_task_id
 
 T = TypeVar("T")
 
@@ -53,7 +55,7 @@ LOST_AFTER = 15.0
 #: seconds after which a turn at a rate limit that nobody took is given away
 LATE = 30.0
 BATCH = 500
-SCRIPTS = ("record", "commit", "tick", "wake", "fault", "reserve", "settle", "slot", "pause")
+SCRIPTS = ("record", "commit", "tick", "wake", "fault", "reserve", "slot", "confirm", "pause")
 REDIS_SCHEMES = frozenset({"redis", "rediss"})
 #: how often a transition is tried when others write to the same generation at the same time
 MOST_CONFLICTS = 50
@@ -108,7 +110,7 @@ class RedisLedger:
         scripts = _read_scripts(prefix, _database(url), _database(broker_url or url), self._outlet is None)
         made = [self._redis.register_script(text) for text in scripts]
         self._record, self._commit, self._tick, self._wake, self._fault, *rest = made
-        self._reserve, self._settle, self._slot, self._pause = rest
+        self._reserve, self._slot, self._confirm, self._pause = rest
         self._silence = SILENCE if fail_fast else 0.0
         self._silent_until = 0.0
 
@@ -206,10 +208,6 @@ class RedisLedger:
         granted, until = self._call(lambda: self._reserve(args=[name, credits, *budgets]))
         return None if granted == "1" else float(until)
 
-    def settle_credits(self, name: str, credits: float) -> None:
-        """See `Ledger.settle_credits`."""
-        self._call(lambda: self._settle(args=[name, credits]))
-
     def spent_today(self) -> dict[str, float]:
         """See `Ledger.spent_today`."""
         names = ["total", *Step]
@@ -217,11 +215,15 @@ class RedisLedger:
         totals = cast(list[str | None], self._call(lambda: self._redis.hmget(key, names)))
         return {name: float(total) for name, total in zip(names, totals, strict=True) if total is not None}
 
-    def take_slot(self, limit: Limit, item: Item) -> float | None:
+    def take_slot(self, limit: Limit, item: Item, *, waits: bool = True) -> Slot:
         """See `Ledger.take_slot`."""
-        args: list[str | float] = [limit.name, limit.slots, limit.window, str(item), LATE]
-        until = self._call(lambda: self._slot(args=args))
-        return float(until) if until else None
+        args: list[str | float] = [limit.name, limit.slots, limit.window, str(item), LATE, int(waits)]
+        name, until = self._call(lambda: self._slot(args=args))
+        return Slot(float(until) if until else None, name)
+
+    def confirm_slot(self, limit: Limit, slot: Slot) -> None:
+        """See `Ledger.confirm_slot`."""
+        self._call(lambda: self._confirm(args=[limit.name, slot.name]))
 
     def pause(self, limit: Limit, seconds: float) -> None:
         """See `Ledger.pause`."""
@@ -263,6 +265,18 @@ class RedisLedger:
             credits_error=facts.get("credits_error", ""),
         )
 
+    def server_state(self) -> RedisState | None:
+        """See `app.domain.redis_state.KeptInRedis.server_state`."""
+
+        def ask() -> dict[str, Any] | None:
+            try:
+                return self._redis.info()
+            except redis.ResponseError:  # an access list, or a proxy that knows no INFO
+                return None
+
+        info = self._call(ask)
+        return None if info is None else read_info(info)
+
     # --- inside --------------------------------------------------------------------------------------------------------
 
     def _key(self, name: str, rest: str) -> str:
@@ -277,7 +291,7 @@ class RedisLedger:
         pipeline.get(self._record_key(record_id))
         pipeline.lrange(self._key("inbox", record_id), 0, -1)
         (seconds, micros), raw, inbox = self._call(pipeline.execute)
-        draft = Draft(seconds + micros / 1e6, None, [_read_pending(text) for text in inbox])
+        draft = Draft(seconds + micros / 1e6, None, [_read_pending(text) for text in inbox], record_id=record_id)
         if raw and is_submission_id(record_id):
             draft.submission = Submission.model_validate_json(raw)
         elif raw:
@@ -345,7 +359,7 @@ def _read_cursor(cursor: str) -> tuple[float, str]:
         at = float(score)
     except ValueError:
         at = math.nan
-    if not math.isfinite(at) or not is_task_id(task_id):
+    if not math.isfinite(at) or not (is_task_id(task_id) or is_submission_id(task_id)):
         raise ValueError("cursor: take it from the page before, as it is")
     return at, task_id
 
@@ -362,8 +376,9 @@ def _read_leniently(record_id: str, text: str) -> Generation | Submission | None
 
 def _read_pending(text: str) -> Pending:
     upgrade, _, entry = text.partition(" ")
-    kind, _, index = upgrade.partition("/")
-    return Pending(Entry.model_validate_json(entry), Kind(kind) if kind else None, int(index or 0))
+    kind, _, rest = upgrade.partition("/")
+    index, _, order = rest.partition("#")
+    return Pending(Entry.model_validate_json(entry), Kind(kind) if kind else None, int(index or 0), int(order or 0))
 
 
 @dataclass(frozen=True)
@@ -374,13 +389,14 @@ class _Before:
     seen: int
     state: str
     agenda: frozenset[Item]
+    bills: dict[str, float]
 
     @classmethod
     def of(cls, raw: str, draft: Draft) -> Self:
         record, seen = draft.record, len(draft.pending)
         if record is None:
-            return cls(raw, seen, "", frozenset())
-        return cls(raw, seen, record.state or "", frozenset(record.agenda(pending=seen > 0)))
+            return cls(raw, seen, "", frozenset(), {})
+        return cls(raw, seen, record.state or "", frozenset(record.agenda(pending=seen > 0)), record.bills())
 
 
 def _commit_args(record_id: str, before: _Before, draft: Draft, focus: Item | None) -> list[str | int]:
@@ -389,8 +405,9 @@ def _commit_args(record_id: str, before: _Before, draft: Draft, focus: Item | No
     gone = (before.agenda | ({focus} if focus else set())) - new.keys()
     items = [(str(item), repr(at)) for item, at in new.items()] + [(str(item), "") for item in gone]
     kept = [entry.model_dump_json() for entry in draft.history if len(entry.raw) <= LONGEST_KEPT]
-    names = [(f"alias:{alias}", upgrade_name(record_id, *upgrade)) for alias, upgrade in draft.aliases.items()]
+    names = [(f"alias:{alias}", name) for alias, name in draft.aliases.items()]
     names += [(f"token:{token}", name) for token, name in draft.tokens.items()]
+    bills = after.bills().items() if after else ()
     return [
         record_id,
         before.raw,
@@ -404,6 +421,7 @@ def _commit_args(record_id: str, before: _Before, draft: Draft, focus: Item | No
         len(kept),
         *kept,
         *_counted(names),
+        *_counted([(account, repr(credits)) for account, credits in bills if before.bills.get(account) != credits]),
         str(focus) if focus and not _is_claimed(after, focus) else "",
     ]
 

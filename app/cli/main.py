@@ -1,6 +1,7 @@
 """The command line: `reelkeep …`."""
 
 import json
+import secrets
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,8 +15,12 @@ from app.adapters.redis_ledger import RedisLedger
 from app.assembly import open_ledger
 from app.cli.audit import audit
 from app.cli.demo import demo
+from app.cli.doctor import doctor
+from app.cli.importing import import_ids
+from app.cli.rebuild import rebuild
+from app.cli.replay import replay
 from app.cli.terminal import add_plain_row, shows_errors, stop_signal, tell_end
-from app.domain.errors import ReelkeepError
+from app.domain.errors import LedgerUnavailable, ReelkeepError
 from app.domain.generation import Generation
 from app.domain.requests import ExtendRequest, GenerateRequest, Request, explain
 from app.domain.states import State
@@ -56,6 +61,10 @@ def main() -> None:
 main.add_command(simulator)
 main.add_command(demo)
 main.add_command(audit)
+main.add_command(doctor)
+main.add_command(import_ids)
+main.add_command(rebuild)
+main.add_command(replay)
 
 
 @main.command()
@@ -168,8 +177,8 @@ def extend(record_id: str, prompt: str, seed: int | None, as_json: bool, **given
     own = _take_own(given)
     settings = load_or_exit()
     known = _known(record_id, steps.look_up(_checked_any(record_id), open_ledger(settings), settings.policy))
-    if not known.task_id:
-        raise ReelkeepError(f"{record_id} is {known.state}: the vendor has not confirmed it yet")
+    if isinstance(known, Submission) and not known.task_id:
+        raise ReelkeepError(known.why_not_yet)
     fields = {**given, "task_id": known.task_id, "prompt": prompt, "seeds": seed}
     _accept(_read_request(ExtendRequest, fields), *own, as_json)
 
@@ -192,7 +201,12 @@ def _accept(request: Request, kinds: list[Kind], named: dict[str, str], key: str
     if not settings.can_submit:
         raise ReelkeepError(submissions.NO_KEY)
     ledger = open_ledger(settings)
-    answer = submissions.accept(request, kinds, named, key, ledger, settings.policy)
+    key = key or secrets.token_hex(16)
+    try:
+        answer = submissions.accept(request, kinds, named, key, ledger, settings.policy)
+    except LedgerUnavailable as error:
+        look = f"reelkeep show {submissions.submission_id(key)}"
+        raise ReelkeepError(f"{error}; it may have been recorded: look with `{look}` before you ask again") from None
     refused = answer.outcome not in (submissions.Acceptance.ACCEPTED, submissions.Acceptance.REPEATED)
     if answer.submission is None or refused:
         raise ReelkeepError(answer.reason or "the generation that is to be extended is not known here")
@@ -251,7 +265,7 @@ def _retry(record_id: str, ledger: RedisLedger, settings: Settings, *, one: bool
     known = _known(record_id, steps.look_up(_checked_any(record_id), ledger, settings.policy))
     again, record = steps.retry(known.id if isinstance(known, Submission) else known.task_id, ledger)
     if one and isinstance(record, Submission) and not again:
-        raise ReelkeepError(f"{record.id} is {record.state}: {record.error or 'nothing has failed'}")
+        raise ReelkeepError(record.why_no_retry)
     return record or known
 
 
@@ -266,8 +280,8 @@ def upgrade(task_id: str, kind: str, index: int, as_json: bool) -> None:
     settings = load_or_exit()
     ledger = open_ledger(settings)
     known = _known(task_id, steps.look_up(_checked_any(task_id), ledger, settings.policy))
-    if not known.task_id:
-        raise ReelkeepError(f"{task_id} is {known.state}: the vendor has not confirmed it yet")
+    if isinstance(known, Submission) and not known.task_id:
+        raise ReelkeepError(known.why_not_yet)
     answer = steps.request_upgrade(known.task_id, Kind(kind), index, ledger, settings.policy)
     if answer.reason:
         raise ReelkeepError(f"generation {known.task_id}: {answer.reason}")

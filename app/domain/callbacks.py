@@ -16,8 +16,12 @@ from app.domain.work import is_task_id
 
 #: longest message of the vendor's that is kept
 LONGEST_MESSAGE = 1000
-_QUERY = re.compile(r"(https?://[^\s?#]+)[?#][^\s\"'<>]*", re.IGNORECASE)
-_TOKEN = re.compile(r"(/callbacks/veo/(?:4k/)?)(?!4k(?:[\s\"'<>/]|$))[^\s\"'<>]+", re.IGNORECASE)
+#: A slash as JSON or a URL inside a URL may write it: whoever repeats our callback URL may quote it so.
+_SLASH = r"(?:\\*/|%2F)"
+_QUERY = re.compile(rf"(https?(?::|%3A){_SLASH}{_SLASH}[^\s?#]+?)(?:[?#]|%3F)[^\s\"'<>]*", re.IGNORECASE)
+_TOKEN = re.compile(
+    rf"({_SLASH}callbacks{_SLASH}veo{_SLASH}(?:4k{_SLASH})?)(?!4k(?:[\s\"'<>/\\]|$))[^\s\"'<>]+", re.IGNORECASE
+)
 
 
 class UnreadableCallback(ValueError):

@@ -18,10 +18,14 @@ from app.domain.states import State
 from app.domain.submission import Submission
 from app.domain.urls import Urls
 from app.domain.vendor import OrderAnswer, OrderProgress, Progress, Verdict
-from app.domain.work import UPGRADES, Item, Kind, Step, Work, upgrade_account
+from app.domain.work import UPGRADES, Item, Kind, Step, Work, order_account
 
 #: answers with code 500 in a row that confirm a reported failure of an upgrade
 DENIALS = 3
+#: noted where an upgrade is final and a callback speaks of it as made
+SAID_OTHERWISE = "; a callback says that it exists: ask for the upgrade to have it looked for"
+#: why an old generation is lost
+UNKNOWN_ID = "the vendor does not know this id"
 #: different things that callbacks may say of one generation before more of them count as repeats
 MOST_HEARD = 32
 
@@ -39,6 +43,10 @@ class Generation(BaseModel):
     submission: str = ""
     request: dict[str, Any] = Field(default_factory=dict)
     parent: str = ""
+    #: see `Submission.fingerprint`
+    fingerprint: str = ""
+    #: it was made long ago: what the vendor does not know of it now, it will not know later
+    old: bool = False
     #: credits reserved for it, its upgrades not counted
     price: float = 0.0
     #: what the video was asked to be like
@@ -97,7 +105,7 @@ class Generation(BaseModel):
     def undecided(self) -> bool:
         """Whether the vendor has to be asked for a verdict, or for what is missing from it."""
         if self.verdict is Progress.SUCCEEDED:
-            return bool(self.missing) and not self.given_up
+            return bool(self.missing or self._list_forgotten()) and not self.given_up
         return self.doubt_since is not None or not (self.given_up or self.verdict is Progress.FAILED)
 
     @property
@@ -122,7 +130,7 @@ class Generation(BaseModel):
         if self.submission and self.credits is not None:
             paid[str(Item(Step.SUBMIT, self.submission))] = self.credits
         for rendition in self.renditions:
-            account = upgrade_account(self.task_id, rendition.kind, rendition.index, rendition.orders)
+            account = order_account(self.task_id, rendition.kind, rendition.index, rendition.orders)
             if rendition.order is not None and rendition.order.credits is not None:
                 paid[account] = rendition.order.credits
             elif rendition.refused:
@@ -197,6 +205,7 @@ class Generation(BaseModel):
             self.tracked_at = min(self.tracked_at, submission.tracked_at)
             self.submission, self.parent, self.price = submission.id, submission.parent, submission.price
             self.request, self.asked = submission.request.shown(), submission.request.asked
+            self.fingerprint = submission.fingerprint
             self._changed(now)
         self.set_labels(submission.labels, now)
         self.want_upgrades(submission.upgrades, now)
@@ -239,6 +248,11 @@ class Generation(BaseModel):
             self.labels = merged
             self._changed(now)
 
+    def hurry(self, rendition: Rendition, now: float) -> None:
+        """Look at once whether an upgrade that was held, by a budget or a limit, may be ordered now."""
+        if rendition.kind in UPGRADES and not rendition.ended and rendition.order is None and not rendition.work.leased:
+            rendition.work.put_back(now)
+
     def retry(self, now: float) -> int:
         """Try again what failed. Gives how many renditions (or the verdict, counted as one) are under way again.
 
@@ -254,6 +268,8 @@ class Generation(BaseModel):
             self.settle.put_back(now)
             self._changed(now)
             return 1
+        for rendition in self.renditions:
+            self.hurry(rendition, now)
         again = [rendition for rendition in self.renditions if rendition.state is RenditionState.FAILED]
         for rendition in again:
             self._try_again(rendition, now)
@@ -284,8 +300,9 @@ class Generation(BaseModel):
         :param source: `callback` or `poll`: what brought it
         """
         self.hear_credits(verdict.credits, now)
-        if self.asked == NOTHING_ASKED:
+        if self.asked == NOTHING_ASKED != verdict.asked:
             self.asked = verdict.asked
+            self._changed(now)
         if verdict.progress is Progress.SUCCEEDED:
             self._note_missing(verdict.urls, now)
         if verdict.progress is Progress.SUCCEEDED and verdict.urls:
@@ -294,6 +311,10 @@ class Generation(BaseModel):
             self._set_verdict(verdict, source, now)
         elif verdict.progress is Progress.FAILED and now - (self.doubt_since or now) > INVISIBLE:
             self._end_doubt()  # said again, and not in the moments in which the vendor's records may lag
+        elif (
+            verdict.progress is Progress.UNKNOWN and self.old and not self.heard and self.verdict is Progress.GENERATING
+        ):
+            self._lose(UNKNOWN_ID, now)
 
     def hear_credits(self, credits: float | None, now: float) -> None:
         """What the vendor says that it took for the generation, if it says so."""
@@ -317,7 +338,7 @@ class Generation(BaseModel):
             self.error = f"the vendor cannot be asked: {trouble}" if trouble else ""
         began = self.waiting_since if self.doubt_since is None else self.doubt_since
         if self.verdict is Progress.SUCCEEDED and self.verdict_at is not None:
-            began = self.verdict_at
+            began = max([self.verdict_at, *(rendition.since for rendition in self._list_forgotten())])
         end = began + (max(policy.give_up_after, policy.link_lifetime) if trouble else policy.give_up_after)
         if now >= end:
             self._give_up(now, policy)
@@ -389,7 +410,7 @@ class Generation(BaseModel):
         """A link was dead, and the vendor had no other. Believed after several rounds and some time: CDNs have bad minutes."""
         rendition.link = ""
         rounds, since = rendition.dead_rounds + 1, rendition.dead_since or now
-        if rounds >= DEAD_ROUNDS and now - since >= policy.dead_after:
+        if rounds >= DEAD_ROUNDS and (self.old or now - since >= policy.dead_after):
             self.fail(rendition, f"link dead everywhere: {error}", now)
         else:
             rendition.dead_rounds, rendition.dead_since = rounds, since
@@ -409,30 +430,46 @@ class Generation(BaseModel):
         :param token: used if this is the first time
         """
         rendition = self.find(kind, index)
-        if rendition is None or rendition.ended or rendition.url or kind not in UPGRADES:
+        if rendition is None or rendition.url or kind not in UPGRADES:
+            return None
+        if rendition.ended and self._find_forgotten_picture(rendition) is None:
             return None
         fence = rendition.work.claim(now, policy.lease)
         if fence is None:
             return None
-        if rendition.order is None and (excess := self.over_budget(policy.price(kind), policy)):
+        if rendition.order is None and (excess := self.over_budget(kind, policy)):
             self._end_upgrade(rendition, excess, now)
             return None
         if rendition.order is None:
             price = policy.price(kind)
             rendition.order = Order(intended_at=now, token=token, asked_at=rendition.last_asked, price=price)
             rendition.orders += 1
-        rendition.state = RenditionState.REQUESTED
+            # A manifest has to tell of an order: who reads it after the ledger was lost must not order anew.
+            self._changed(now)
         order = rendition.order
-        return OrderClaim(fence, order.token, order.alias, sent=order.asks > 0, reported=order.reported)
-
-    def over_budget(self, price: float, policy: Policy) -> str:
-        """Why no more may be spent on this generation; empty: it may."""
-        limit = policy.credits_per_generation
-        if limit is None or self.cost + price <= limit:
-            return ""
-        return (
-            f"over REELKEEP_CREDITS_PER_GENERATION: {self.cost:.12g} spent, {price:.12g} more would exceed {limit:.12g}"
+        if not rendition.ended:
+            rendition.state = RenditionState.REQUESTED
+        return OrderClaim(
+            fence,
+            rendition.orders,
+            order.token,
+            order.alias,
+            sent=order.asks > 0,
+            reported=order.reported,
+            reopened=order.reopened,
         )
+
+    def over_budget(self, kind: Kind, policy: Policy, *, planned: bool = False) -> str:
+        """Why one more upgrade exceeds the budget of this generation; empty: it does not.
+
+        :param planned: count the upgrades that are wanted and not ordered yet too
+        """
+        limit, price = policy.credits_per_generation, policy.price(kind)
+        waiting = [r for r in self.renditions if r.kind in UPGRADES and r.order is None and not r.ended]
+        spent = self.cost + (sum(policy.price(r.kind) for r in waiting) if planned else 0.0)
+        if limit is None or spent + price <= limit:
+            return ""
+        return f"over REELKEEP_CREDITS_PER_GENERATION: {spent:.12g} spent or planned, {price:.12g} more exceed {limit:.12g}"
 
     def may_send_order(
         self, rendition: Rendition, fence: int, now: float, policy: Policy, *, repeats: bool = True
@@ -444,8 +481,10 @@ class Generation(BaseModel):
         order = rendition.order
         if order is None or not rendition.work.renew(fence, now, policy.lease):
             return False
-        if now - order.asked_at < policy.poll_interval or (order.arrived and not repeats):
+        if now - order.asked_at < policy.repeat_pause(rendition.kind) or (order.arrived and not repeats):
             return False
+        # The request before this one went unanswered: whatever comes of this one, that one may have been charged.
+        order.taken = order.taken or order.arrived
         order.asked_at, order.arrived = now, True
         order.asks += 1
         return True
@@ -469,16 +508,20 @@ class Generation(BaseModel):
         order = rendition.order
         if order is None or rendition.url:
             return
-        # Only what the vendor has taken: asking about anything else could buy it on a callback's word.
-        revived = rendition.state is RenditionState.UNAVAILABLE and order.taken and revive and not failure
+        said_otherwise = rendition.state is RenditionState.UNAVAILABLE and revive and not failure
+        # Only by the record of its own id: ordering once more could buy it on a callback's word.
+        revived = said_otherwise and order.confirmed and bool(order.alias)
+        if said_otherwise and not revived and not rendition.error.endswith(SAID_OTHERWISE):
+            rendition.error += SAID_OTHERWISE
+            self._changed(now)
         if rendition.ended and not revived:
             return
         if revived:
             self._try_again(rendition, now)
-            rendition.state = RenditionState.REQUESTED
+            rendition.state, order.reopened = RenditionState.REQUESTED, True
         order.reported, order.news = failure, True
         if not rendition.work.leased:
-            soonest = now if order.alias else max(now, order.asked_at + policy.poll_interval)
+            soonest = now if order.alias else max(now, order.asked_at + policy.repeat_pause(rendition.kind))
             rendition.work.put_back(soonest if revived else min(soonest, rendition.work.at or soonest))
 
     def name_order(self, rendition: Rendition, task_id: str | None) -> None:
@@ -489,14 +532,21 @@ class Generation(BaseModel):
     def hear_order(self, rendition: Rendition, answer: OrderAnswer, now: float, policy: Policy) -> None:
         """Take in the vendor's answer about an upgrade."""
         order = rendition.order
-        if rendition.ended or rendition.url or order is None:
+        if rendition.ended:
+            self._hear_of_picture(rendition, answer, now, policy)
             return
+        if rendition.url or order is None:
+            return
+        known = order.alias, order.taken, order.confirmed, order.credits
         self.name_order(rendition, answer.task_id)
         if answer.credits is not None:
             order.credits = answer.credits
         refused = answer.progress in (OrderProgress.NOT_YET, OrderProgress.UNAVAILABLE)
         order.arrived = order.arrived and not refused
-        order.taken = order.taken or (order.asks > 0 and not refused)
+        order.taken = order.taken or order.arrived
+        order.confirmed = order.confirmed or answer.progress in (OrderProgress.ORDERED, OrderProgress.READY)
+        if known != (order.alias, order.taken, order.confirmed, order.credits):
+            self._changed(now)
         rendition.error = answer.msg if answer.progress in (OrderProgress.NOT_YET, OrderProgress.UNCERTAIN) else ""
         # A code 500 may be a passing fault; several in a row, after a callback that reported failure, are the confirmation.
         order.denials = order.denials + 1 if order.reported and answer.code in (500, 501) else 0
@@ -522,6 +572,18 @@ class Generation(BaseModel):
             rendition = self._want(kind, index, now)
             rendition.unasked = True
             self._end_upgrade(rendition, reason, now)
+
+    def seek(self, rendition: Rendition, now: float) -> None:
+        """Have the vendor asked where a rendition is whose URL is forgotten."""
+        rendition.work.put_back(None)
+        buyer = self._find_buyer(rendition)
+        if buyer is None and (self.verdict is Progress.SUCCEEDED or self.undecided):
+            self.given_up = False
+            self.settle.put_back(now)
+        elif buyer is None or buyer.url:
+            self.fail(rendition, "where the vendor has it is not known any more, and cannot be asked now", now)
+        elif buyer.ended:
+            buyer.work.put_back(now)
 
     # --- the manifest --------------------------------------------------------------------------------------------------
 
@@ -566,6 +628,8 @@ class Generation(BaseModel):
             elif rendition.state is RenditionState.UNAVAILABLE:
                 self._try_again(rendition, now)
                 rendition.url = url
+            elif rendition.forgotten and not rendition.ended:
+                self._receive_url(rendition, url, now)
         if verdict.main is Kind.RESULT:
             self.want_upgrades([], now)
 
@@ -602,6 +666,18 @@ class Generation(BaseModel):
                 look = base.look if base is not None and stored else None
                 rendition.mismatch = compare(rendition.kind, asked, rendition.look, look)
 
+    def _list_forgotten(self) -> list[Rendition]:
+        """Renditions of which the vendor's record of the generation has to tell once more where they are."""
+        return [r for r in self.renditions if r.forgotten and not r.ended and self._find_buyer(r) is None]
+
+    def _find_forgotten_picture(self, video: Rendition) -> Rendition | None:
+        return next((r for r in self.renditions if r.forgotten and not r.ended and self._find_buyer(r) is video), None)
+
+    def _find_buyer(self, rendition: Rendition) -> Rendition | None:
+        """The 4K whose order brings a picture (veo-api §7); None: nothing that comes so."""
+        video = self.find(Kind.UHD, rendition.index) if rendition.kind is Kind.IMAGE else None
+        return video if video is not None and video.order is not None else None
+
     def _lost_renditions(self) -> bool:
         """Whether a video is lost. A preview picture is no loss."""
         return any(r.state is RenditionState.FAILED and r.kind is not Kind.IMAGE for r in self.renditions)
@@ -615,14 +691,19 @@ class Generation(BaseModel):
     def _give_up(self, now: float, policy: Policy) -> None:
         self.settle.put_back(None)
         if self.verdict is Progress.SUCCEEDED:  # what is missing stays visible
-            self.given_up = True
+            self.given_up = bool(self.missing)
+            for rendition in self._list_forgotten():
+                self.fail(rendition, f"the vendor has not said within {policy.give_up_after:g} s where it is", now)
             return
         if self.doubt_since is not None:
             self._end_doubt()
             return
         said = f"; its callbacks said: {', '.join(self.heard)}" if self.heard else ""
-        self.given_up, self.verdict_at = True, now
-        self.error = f"no verdict within {policy.give_up_after:g} s{said}"
+        self._lose(f"no verdict within {policy.give_up_after:g} s{said}", now)
+
+    def _lose(self, error: str, now: float) -> None:
+        self.settle.put_back(None)
+        self.given_up, self.verdict_at, self.error = True, now, error
         self._changed(now)
 
     def _set_verdict(self, verdict: Verdict, source: str, now: float) -> None:
@@ -641,16 +722,37 @@ class Generation(BaseModel):
         return rendition
 
     def _receive_upgrade(self, rendition: Rendition, urls: Urls, now: float) -> None:
-        rendition.url, rendition.error = next(url for url in urls.result if url), ""
+        self._receive_url(rendition, next(url for url in urls.result if url), now)
+        picture = self._find_forgotten_picture(rendition)
+        if urls.image and picture is not None:
+            self._receive_url(picture, urls.image[0], now)
+        elif urls.image and self.find(Kind.IMAGE, rendition.index) is None:
+            self._want(Kind.IMAGE, rendition.index, now).url = urls.image[0]
+
+    def _hear_of_picture(self, video: Rendition, answer: OrderAnswer, now: float, policy: Policy) -> None:
+        """Take in an answer about a 4K that has ended, but whose picture is still sought."""
+        picture = self._find_forgotten_picture(video)
+        if picture is None:
+            return
+        video.work.put_back(None)
+        if answer.urls.image:
+            self._receive_url(picture, answer.urls.image[0], now)
+        elif answer.progress is OrderProgress.UNAVAILABLE or now - picture.since >= policy.give_up_after:
+            self.fail(picture, f"the vendor has not said where it is; last: {answer.msg or f'code {answer.code}'}", now)
+        else:
+            video.work.put_back(now + policy.poll_pause(now - picture.since, expected=False))
+
+    def _receive_url(self, rendition: Rendition, url: str, now: float) -> None:
+        rendition.url, rendition.error, rendition.forgotten = url, "", False
         rendition.state = RenditionState.WANTED
         rendition.work.put_back(now)
-        if urls.image and self.find(Kind.IMAGE, rendition.index) is None:
-            self._want(Kind.IMAGE, rendition.index, now).url = urls.image[0]
 
     def _try_again(self, rendition: Rendition, now: float) -> None:
         rendition.state, rendition.error, rendition.since = RenditionState.WANTED, "", now
         rendition.dead_rounds, rendition.dead_since = 0, None
         rendition.work.put_back(now)
+        if rendition.forgotten:
+            self.seek(rendition, now)
         if rendition.order is not None:
             rendition.order.intended_at, rendition.order.denials = now, 0
         self.complete_at = None

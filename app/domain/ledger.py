@@ -50,9 +50,10 @@ class Pending:
     """A recorded callback that waits to be settled."""
 
     entry: Entry
-    #: the upgrade that the URL's token or the vendor's own id names, if any
+    #: the order of an upgrade that the URL's token or the vendor's own id names, if any
     kind: Kind | None = None
     index: int = 0
+    order: int = 0
 
 
 class Recorded(StrEnum):
@@ -77,11 +78,13 @@ class Draft:
     settled: int = 0
     #: settled callbacks to keep for people and for replays
     history: list[Entry] = field(default_factory=list)
-    #: ids of the vendor's that from now on name an upgrade of this generation
-    aliases: dict[str, tuple[Kind, int]] = field(default_factory=dict)
-    #: tokens in callback URLs, and what they name from now on: an upgrade (`upgrade_name`), a submission, a generation
+    #: ids of the vendor's, and the orders of this generation's upgrades that they name from now on (`order_name`)
+    aliases: dict[str, str] = field(default_factory=dict)
+    #: tokens in callback URLs, and what they name from now on: an order, a submission, a generation
     tokens: dict[str, str] = field(default_factory=dict)
     submission: Submission | None = None
+    #: the id that was asked for
+    record_id: str = ""
 
     @property
     def record(self) -> Generation | Submission | None:
@@ -131,6 +134,22 @@ class Health:
     credits_at: float | None = None
     credits_error: str = ""
 
+    def warn_of_account(self, below: float | None) -> str:
+        """What is wrong with the vendor's account; empty if nothing is, as far as is known. :param below: credits"""
+        if self.credits is not None and below is not None and self.credits < below:
+            return f"{self.credits:.12g} credits left, less than REELKEEP_CREDITS_WARN_BELOW ({below:.12g}): top up"
+        return f"the balance could not be read: {self.credits_error}" if self.credits_error else ""
+
+
+@dataclass(frozen=True)
+class Slot:
+    """What came of asking for a slot."""
+
+    #: when to come back, epoch seconds on the ledger's clock; None: the slot is taken
+    until: float | None = None
+    #: names the slot that was taken
+    name: str = ""
+
 
 @dataclass(frozen=True)
 class Limit:
@@ -152,7 +171,8 @@ class Ledger(Protocol):
         """Run a transition on a generation or a submission and write the outcome, atomically.
 
         The transition may run several times, each time on a fresh draft, if others write in between: it must do nothing but
-        change the draft. What is due at once is enqueued in the same step.
+        change the draft. What is due at once is enqueued in the same step, and bills that have become known (`Generation.bills`)
+        replace what was reserved.
 
         :param focus: the item being worked on: it leaves the index if it is no longer on the generation's agenda
         """
@@ -190,16 +210,19 @@ class Ledger(Protocol):
         """
         ...
 
-    def settle_credits(self, name: str, credits: float) -> None:
-        """What was reserved under a name has turned out to cost so much."""
-        ...
-
     def spent_today(self) -> dict[str, float]:
         """Credits reserved or spent this UTC day, by step and in `total`."""
         ...
 
-    def take_slot(self, limit: Limit, item: Item) -> float | None:
-        """Take a slot for an item. Gives None, or when its turn comes: who waits has one, in the order of coming."""
+    def take_slot(self, limit: Limit, item: Item, *, waits: bool = True) -> Slot:
+        """Take a slot for an item, or a turn at one: those who wait have turns in the order of coming.
+
+        :param waits: whether it comes back at its turn; if not, it is given none
+        """
+        ...
+
+    def confirm_slot(self, limit: Limit, slot: Slot) -> None:
+        """The request that a slot was taken for is answered. It arrived, which is what the vendor counts, before now."""
         ...
 
     def pause(self, limit: Limit, seconds: float) -> None:

@@ -14,8 +14,8 @@ DEAD_ROUNDS = 5
 #: extension's models are called `quality`, `fast` and `lite`, and taken to cost the same.
 PRICES: Mapping[str, float] = {"veo3": 250.0, "veo3_fast": 60.0, "veo3_lite": 30.0, "1080p": 5.0, "4k": 120.0}
 _EXTENSION_MODELS = {"quality": "veo3", "fast": "veo3_fast", "lite": "veo3_lite"}
-#: The vendor counts a request when it arrives, we when it is sent: by so much longer is the window that we keep to.
-RATE_MARGIN = 1.05
+#: By so much longer than the vendor's window is ours: clocks do not run alike.
+RATE_MARGIN = 1.03
 
 
 @dataclass(frozen=True)
@@ -81,6 +81,11 @@ class Policy:
     def upgrade_pause(self, kind: Kind) -> float:
         """How long after ordering an upgrade it is asked about: 1080p takes 1-3 minutes, 4K 5-10 (veo-api §5, §6)."""
         return self.upgrade_poll_after / 10 if kind is Kind.HD else self.upgrade_poll_after
+
+    def repeat_pause(self, kind: Kind) -> float:
+        """How long after an order the same request may go out as a question: for 4K 30 s by default, whatever the poll interval
+        (veo-api §6)."""
+        return max(self.poll_interval, self.upgrade_poll_after / 20) if kind is Kind.UHD else self.poll_interval
 
     def retry_pause(self, attempts: int, chance: float) -> float:
         """Exponential backoff with full jitter: evenly between 0 and base·2^(attempts-1), at most the maximum.

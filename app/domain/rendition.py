@@ -43,8 +43,12 @@ class Order(BaseModel):
     reported: str = ""
     #: answers in a row that confirm it
     denials: int = 0
-    #: the vendor has it, or may have it: anything but a refusal was answered
+    #: the vendor has it, or may have it: something was sent and not refused
     taken: bool = False
+    #: the vendor has said that it has it: asking again is a question, and no new request to it
+    confirmed: bool = False
+    #: it was final; a callback says otherwise, and its own record is asked, and nothing else
+    reopened: bool = False
     #: a callback came since the vendor was last asked
     news: bool = False
     #: credits reserved for it, and what the vendor says it took
@@ -70,6 +74,8 @@ class Rendition(BaseModel):
     since: float
     #: where the vendor serves it; empty: not known yet, or no longer needed
     url: str = ""
+    #: where the vendor serves it was known, but was lost with a former ledger
+    forgotten: bool = False
     #: a fresh link to the same file, to be tried first
     link: str = ""
     attempts: int = 0
@@ -150,6 +156,8 @@ class OrderClaim:
     """The right to ask the vendor about an upgrade."""
 
     fence: int
+    #: the number of the order, from 1
+    order: int
     token: str
     #: the vendor's id of the upgrade, if it runs under one of its own
     alias: str
@@ -157,3 +165,5 @@ class OrderClaim:
     sent: bool
     #: what its last callback said, if that was a failure
     reported: str = ""
+    #: only the details of its own id may be asked
+    reopened: bool = False

@@ -3,6 +3,7 @@
 One model for the user's requests and for what is sent on, so that what was checked is what goes out.
 """
 
+import re
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
@@ -14,12 +15,17 @@ from app.domain.urls import without_query
 _PLAINLY = {
     "extra_forbidden": "there is no such field",
     "missing": "is missing",
+    "string_too_short": "must not be empty",
     "string_pattern_mismatch": "does not have the form that it must have",
 }
 
+_SUBJECT = re.compile(r"^\w+ should\b")
+
 GenerationType = Literal["TEXT_2_VIDEO", "FIRST_AND_LAST_FRAMES_2_VIDEO", "REFERENCE_2_VIDEO"]
 Prompt = Annotated[str, StringConstraints(min_length=1, max_length=20_000, pattern=r"\S")]
-ImageUrl = Annotated[str, StringConstraints(max_length=4000, pattern=r"^[Hh][Tt][Tt][Pp][Ss]?://[^\s/]+")]
+ImageUrl = Annotated[
+    str, StringConstraints(max_length=4000, pattern=r"^[Hh][Tt][Tt][Pp][Ss]?://[^\s/@?#]+([/?#]\S*)?$")
+]
 Watermark = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Seed = Annotated[int, Field(ge=10_000, le=99_999, strict=True)]
 
@@ -124,7 +130,7 @@ def explain(error: ValidationError) -> list[tuple[str, str]]:
     """What is wrong with a request: field and message, for users."""
     found = []
     for fault in error.errors(include_url=False, include_input=False):
-        message = _PLAINLY.get(fault["type"], fault["msg"].removeprefix("Value error, "))
+        message = _PLAINLY.get(fault["type"], _SUBJECT.sub("must", fault["msg"].removeprefix("Value error, ")))
         field = ".".join(str(part) for part in fault["loc"])
         if not field and fault["type"] == "value_error":  # of a validator above, which names the field itself
             field, _, message = message.partition(": ")

@@ -31,8 +31,6 @@ class Submission(BaseModel):
     #: our own id: `sub_` and 32 hex characters
     id: str
     tracked_at: float
-    #: since when it has been tried for
-    since: float
     request: Request
     #: tells the same request from another one under the same idempotency key
     fingerprint: str
@@ -46,6 +44,8 @@ class Submission(BaseModel):
     #: when the request went out, if it may have arrived, and how often one went out at all
     sent_at: float | None = None
     sends: int = 0
+    #: when the first of them went out
+    began: float | None = None
     #: what is known of it; None: not sent yet, or on its way
     progress: SubmitProgress | None = None
     #: no callback came in time to tell whether it was created
@@ -88,6 +88,26 @@ class Submission(BaseModel):
         """Whether the request is still to go out."""
         return not self.task_id and self.progress is None
 
+    @property
+    def open_question(self) -> bool:
+        """Whether it was sent, and nobody knows which generation has come of it."""
+        return not self.task_id and self.sent_at is not None and self.progress is not None
+
+    @property
+    def why_not_yet(self) -> str:
+        """Why nothing can be done with its generation."""
+        return f"{self.id} is {self.state}: the vendor has not confirmed it yet"
+
+    @property
+    def why_no_retry(self) -> str:
+        """Why it is not sent again."""
+        return f"{self.id} is {self.state}: {self.error or 'nothing has failed'}"
+
+    def bills(self) -> dict[str, float]:
+        """See `Generation.bills`."""
+        refused = self.progress is SubmitProgress.REFUSED and self.sent_at is None
+        return {str(self.item): 0.0} if refused else {}
+
     def agenda(self, *, pending: bool) -> dict[Item, float]:
         """See `Generation.agenda`."""
         if pending and not self.work.leased:
@@ -119,6 +139,7 @@ class Submission(BaseModel):
         """
         if not self.to_be_sent or self.sent_at is not None or not self.work.renew(fence, now, policy.lease):
             return None
+        self.began = now if self.began is None else self.began
         self.sent_at = now
         self.sends += 1
         return self.sends
@@ -131,7 +152,7 @@ class Submission(BaseModel):
 
     def hear(self, answer: SubmitAnswer, sending: int, now: float, policy: Policy, chance: float) -> None:
         """Take in the vendor's answer to a sending, also if the claim was lost meanwhile: nobody else has sent since."""
-        if self.task_id or self.sends != sending or self.sent_at is None:
+        if self.task_id or self.sends != sending or self.sent_at is None or self.progress is SubmitProgress.REFUSED:
             return
         if answer.task_id:
             self.learn(answer.task_id, now)
@@ -142,17 +163,17 @@ class Submission(BaseModel):
         """The vendor's id is known: from the answer, from a callback, or from the user."""
         self.task_id, self.progress, self.given_up = task_id, SubmitProgress.CREATED, False
         self.error = ""
-        self.work.put_back(now)
+        if not self.work.leased:  # whoever holds it hands it over
+            self.work.put_back(now)
 
     def hear_callback(self, callback: Callback, now: float) -> None:
         """A callback came in under this submission's token."""
-        if self.task_id or self.sent_at is None:
+        if self.task_id or not self.sends:
             return
         if callback.task_id is not None:
             self.learn(callback.task_id, now)
-        elif (
-            callback.outcome is Outcome.FAILED
-        ):  # `data` was null: it failed, and what its id was is not said (veo-api §4)
+        elif callback.outcome is Outcome.FAILED and self.sent_at is not None:
+            # `data` was null: it failed, and what its id was is not said (veo-api §4).
             self._refuse(callback.code, callback.msg, "it was created and failed")
 
     def wait(self, fence: int, now: float, policy: Policy) -> None:
@@ -181,11 +202,12 @@ class Submission(BaseModel):
         self.work.put_back(None)
 
     def retry(self, now: float) -> bool:
-        """Send what was certainly not created once more. What may have been created is never sent again."""
-        if self.progress is not SubmitProgress.REFUSED or self.task_id or self.sent_at is not None:
+        """Send what was certainly not created once more, and what is held at once. What may have been created is never sent
+        again."""
+        if self.sent_at is not None or self.task_id or self.work.leased:
             return False
-        self.progress, self.code, self.msg, self.error = None, 0, "", ""
-        self.since = now
+        if self.progress is SubmitProgress.REFUSED:
+            self.progress, self.code, self.msg, self.error, self.began = None, 0, "", "", None
         self.work.put_back(now)
         return True
 
@@ -193,13 +215,17 @@ class Submission(BaseModel):
 
     def _hear_no_id(self, answer: SubmitAnswer, now: float, policy: Policy, chance: float) -> None:
         said = answer.msg or f"code {answer.code}"
-        if answer.progress is SubmitProgress.BUSY and now - self.since < policy.give_up_after:
+        if answer.progress is SubmitProgress.BUSY and now - (self.began or now) < policy.give_up_after:
             self.progress, self.sent_at, self.code, self.msg = None, None, answer.code, answer.msg
             self.error = f"not taken yet, goes again: {said}"
             self.work.put_back(now + (policy.retry_pause(self.sends, chance) if answer.pause is None else answer.pause))
         elif answer.progress in (SubmitProgress.BUSY, SubmitProgress.REFUSED):
+            busy = answer.progress is SubmitProgress.BUSY
+            what = (
+                f"not taken within {policy.give_up_after:g} s" if busy else "the vendor refused it, nothing was created"
+            )
             self.sent_at = None
-            self._refuse(answer.code, answer.msg, "the vendor refused it, nothing was created")
+            self._refuse(answer.code, answer.msg, what)
         else:
             self.code, self.msg = answer.code, answer.msg
             self._doubt(said)
@@ -213,13 +239,13 @@ class Submission(BaseModel):
     def _doubt(self, why: str) -> None:
         self.progress = SubmitProgress.UNCERTAIN
         self.error = (
-            f"it may or may not have been created ({why}), so it is not sent again. If it was, its callback settles this. "
-            f"If none comes, look for the prompt in the vendor's log: if it is there, say "
-            f"`reelkeep track TASK_ID --submission {self.id}`; if not, submit it anew"
+            f"it may or may not have been created ({why}), so it is not sent again. If it was, its callback settles this, "
+            "provided that the vendor reaches REELKEEP_PUBLIC_URL. If none comes, look for the prompt in the vendor's log: if it "
+            f"is there, say `reelkeep track TASK_ID --submission {self.id}`; if not, submit it anew, under another key"
         )
 
     def _end(self, policy: Policy) -> float:
-        return (self.sent_at or self.since) + policy.give_up_after
+        return (self.sent_at or self.tracked_at) + policy.give_up_after
 
 
 def fingerprint(request: Request, upgrades: list[Kind], labels: Mapping[str, str]) -> str:

@@ -1,5 +1,6 @@
 """What the vendor tells us when asked, in our own words. The adapter makes these out of its answers."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -8,6 +9,9 @@ from app.domain.asked import NOTHING_ASKED, Asked
 from app.domain.requests import Request
 from app.domain.urls import NO_URLS, Urls
 from app.domain.work import Kind
+
+#: makes a callback URL from a token; None: the vendor cannot reach us
+CallbackUrl = Callable[[str], str | None]
 
 
 class SubmitProgress(StrEnum):

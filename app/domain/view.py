@@ -1,11 +1,12 @@
 """A generation as users see it: the JSON of the API, of the command line and of the manifest (design 3.4).
 
-No URL, token or key of the vendor's is in it.
+No URL, token or key of the vendor's is in it. All that the ledger needs to go on from a manifest is: see `manifest_reading`.
 """
 
 from datetime import UTC, datetime
 from typing import Any
 
+from app.domain.asked import NOTHING_ASKED, Asked
 from app.domain.generation import Generation
 from app.domain.rendition import Rendition
 from app.domain.states import State
@@ -32,7 +33,10 @@ def _describe_generation(generation: Generation) -> dict[str, Any]:
         "mismatch": generation.missing or None,
         "fallback": generation.fallback,
         "extends": generation.parent or None,
+        "old": generation.old,
         "request": generation.request or None,
+        "fingerprint": generation.fingerprint or None,
+        "asked": _describe_asked(generation.asked),
         "labels": generation.labels,
         "upgrades": [str(kind) for kind in generation.upgrades],
         "trackedAt": show_time(generation.tracked_at),
@@ -40,6 +44,7 @@ def _describe_generation(generation: Generation) -> dict[str, Any]:
         "completeAt": show_time(generation.complete_at),
         "verdictFrom": generation.verdict_from or None,
         "callbacks": {"received": generation.received, "duplicates": generation.duplicates},
+        "heard": generation.heard,
         "creditsReserved": generation.price or None,
         "creditsConsumed": generation.credits,
         "renditions": [_describe_rendition(rendition) for rendition in generation.renditions],
@@ -57,7 +62,10 @@ def _describe_submission(submission: Submission) -> dict[str, Any]:
         "mismatch": None,
         "fallback": False,
         "extends": submission.parent or None,
+        "old": False,
         "request": submission.request.shown(),
+        "fingerprint": submission.fingerprint,
+        "asked": _describe_asked(submission.request.asked),
         "labels": submission.labels,
         "upgrades": [str(kind) for kind in submission.upgrades],
         "trackedAt": show_time(submission.tracked_at),
@@ -67,10 +75,16 @@ def _describe_submission(submission: Submission) -> dict[str, Any]:
         "completeAt": None,
         "verdictFrom": None,
         "callbacks": {"received": 0, "duplicates": 0},
+        "heard": [],
         "creditsReserved": submission.price or None,
         "creditsConsumed": None,
         "renditions": [],
     }
+
+
+def _describe_asked(asked: Asked) -> dict[str, Any] | None:
+    shown = {"resolution": asked.resolution, "seconds": asked.seconds, "aspectRatio": asked.aspect_ratio}
+    return None if asked == NOTHING_ASKED else {name: value or None for name, value in shown.items()}
 
 
 def _lost_because(generation: Generation) -> str:
@@ -83,6 +97,16 @@ def _describe_rendition(rendition: Rendition) -> dict[str, Any]:
         "creditsReserved": order.price if order else None,
         "creditsConsumed": order.credits if order else None,
         "orders": rendition.orders,
+        "orderId": (order.alias or None) if order else None,
+        "orderedAt": show_time(order.intended_at) if order else None,
+        "askedAt": show_time(order.asked_at) if order and order.asks else None,
+        "asks": order.asks if order else 0,
+        "taken": order.taken if order else None,
+        "confirmed": order.confirmed if order else None,
+        "reopened": order.reopened if order else False,
+        "formerOrders": rendition.former,
+        "formerCredits": rendition.former_cost,
+        "unasked": rendition.unasked,
     }
     return {
         "kind": str(rendition.kind),

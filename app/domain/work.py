@@ -83,14 +83,14 @@ def task_name(step: Step) -> str:
     return f"reelkeep.{step}"
 
 
-def upgrade_name(task_id: str, kind: Kind, index: int) -> str:
-    """What an upgrade is called in the ledger's indexes."""
-    return f"{task_id}/{kind}/{index}"
+def order_name(task_id: str, kind: Kind, index: int, order: int) -> str:
+    """What an upgrade's n-th order is called in the ledger's indexes: `<task_id>/<kind>/<index>#<n>`."""
+    return f"{task_id}/{kind}/{index}#{order}"
 
 
-def upgrade_account(task_id: str, kind: Kind, index: int, order: int) -> str:
+def order_account(task_id: str, kind: Kind, index: int, order: int) -> str:
     """What the credits for an upgrade's n-th order are reserved under."""
-    return f"{Step.UPGRADE}/{upgrade_name(task_id, kind, index)}#{order}"
+    return f"{Step.UPGRADE}/{order_name(task_id, kind, index, order)}"
 
 
 @dataclass(frozen=True, order=True)

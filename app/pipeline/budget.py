@@ -1,17 +1,16 @@
 """Money: reserved before it is spent, settled when the vendor says what it took."""
 
-from collections.abc import Mapping
-
 from app.domain.ledger import Ledger, Limit
 from app.domain.policy import Policy
 from app.domain.submission import Submission
-from app.domain.work import Item, Step, upgrade_account
+from app.domain.work import Item, Step, order_account
 
 #: what is said to whoever asks for something that the day's budget does not allow
 OVER_BUDGET = (
     "this would exceed the day's budget (REELKEEP_CREDITS_PER_DAY, REELKEEP_UPGRADE_CREDITS_PER_DAY); "
     "ask again tomorrow (UTC) or raise it"
 )
+WAITING = "waiting for its turn at the vendor's rate limit"
 HELD = "over the day's budget (REELKEEP_CREDITS_PER_DAY, REELKEEP_UPGRADE_CREDITS_PER_DAY): held until tomorrow (UTC)"
 
 
@@ -25,15 +24,15 @@ def polls(policy: Policy) -> Limit:
     return Limit("polls", *policy.poll_rate)
 
 
-def reserve_upgrade(item: Item, orders: int, ledger: Ledger, policy: Policy) -> float | None:
+def reserve_upgrade(item: Item, order: int, ledger: Ledger, policy: Policy) -> float | None:
     """Reserve an upgrade's price.
 
-    :param orders: how many orders of it there have been
+    :param order: the number of its order, from 1
     :return: None, or when the next day begins: over budget
     :raises LedgerUnavailable:
     """
     assert item.kind is not None
-    account = upgrade_account(item.task_id, item.kind, item.index, orders + 1)
+    account = order_account(item.task_id, item.kind, item.index, order)
     return ledger.reserve(account, policy.price(item.kind), _limits(policy))
 
 
@@ -42,14 +41,16 @@ def reserve_submission(submission: Submission, ledger: Ledger, policy: Policy) -
     return ledger.reserve(str(submission.item), submission.price, _limits(policy))
 
 
-def settle_bills(before: Mapping[str, float], after: Mapping[str, float], ledger: Ledger) -> None:
-    """What was reserved becomes what was paid, wherever that has become known. See `Generation.bills`.
+def pause_account(seconds: float, ledger: Ledger, policy: Policy, *, asked: bool) -> None:
+    """The vendor said 429: nobody in the fleet sends a new request for so many seconds.
 
-    :raises LedgerUnavailable: the reservation stands
+    :param asked: it was a question that it refused: then nobody asks either. Questions go on when an order was refused, for the
+        vendor takes no more orders while too many generations run, and their ends have to be heard of
+    :raises LedgerUnavailable:
     """
-    for account, credits in after.items():
-        if before.get(account) != credits:
-            ledger.settle_credits(account, credits)
+    ledger.pause(orders(policy), seconds)
+    if asked:
+        ledger.pause(polls(policy), seconds)
 
 
 def _limits(policy: Policy) -> dict[str, float]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from app.domain.errors import FetchForbidden, Interrupted, LinkDead, Transient, VendorUnreachable
+from app.domain.errors import FetchForbidden, Interrupted, LinkDead, Transient, VendorBusy, VendorUnreachable
 from app.domain.generation import Generation
 from app.domain.ledger import Draft, Ledger
 from app.domain.policy import Policy
@@ -112,10 +112,13 @@ def _seek_other_link(
     item: Item, claim: _Claim, error: str, ledger: Ledger, vendor: Vendor | None, policy: Policy, chance: float
 ) -> Outcome:
     try:
-        if vendor is not None and ledger.take_slot(budget.polls(policy), item) is not None:
+        # It comes back by its own backoff, so it takes no turn.
+        if vendor is not None and ledger.take_slot(budget.polls(policy), item, waits=False).until is not None:
             raise VendorUnreachable("enough others are asked about just now")
         renewal = renew_link(item, claim.url, claim.alias, vendor) if vendor else None
     except VendorUnreachable as unreachable:
+        if isinstance(unreachable, VendorBusy):
+            budget.pause_account(unreachable.pause, ledger, policy, asked=True)
         reason = f"{error}; no fresh link yet: {unreachable}"
         return lambda generation, rendition, now: generation.drop_link(rendition, reason, now, policy, chance)
     if renewal is None:

@@ -10,10 +10,12 @@ from app.domain.ledger import Draft, Ledger, Pending, Route, Trust
 from app.domain.policy import Policy
 from app.domain.rendition import Rendition
 from app.domain.vendor import OrderAnswer, OrderProgress, Progress, Vendor, Verdict
-from app.domain.work import Item, Kind
+from app.domain.work import Item, Kind, order_name
 from app.logs import log_event
 from app.pipeline import budget
 
+#: so many times the reckoned price is the most that a callback's word on a price may be
+MOST_TIMES = 4.0
 #: why a 4K that exists at the vendor's is not fetched
 NOT_ASKED_FOR = (
     "a 4K callback came, but no 4K was asked for here; asking the vendor about it could buy one. "
@@ -28,8 +30,6 @@ class _Claim:
     source: str
     #: a verdict is missing
     ask: bool
-    #: see `Generation.bills`, before the callbacks were taken in
-    bills: dict[str, float]
 
 
 def settle(item: Item, ledger: Ledger, vendor: Vendor | None, policy: Policy) -> None:
@@ -42,23 +42,23 @@ def settle(item: Item, ledger: Ledger, vendor: Vendor | None, policy: Policy) ->
     claim = ledger.change(item.task_id, lambda draft: _claim(draft, item, vendor is not None, policy), focus=item)
     if claim is None:
         return
-    verdict, trouble = None, ""
+    verdict, trouble, pause = None, "", None
     if claim.ask and vendor is not None:
-        limit = budget.polls(policy)
-        until = ledger.take_slot(limit, item)
-        if until is not None:
-            ledger.change(item.task_id, partial(_await_turn, claim, until), focus=item)
+        slot = ledger.take_slot(budget.polls(policy), item)
+        if slot.until is not None:
+            ledger.change(item.task_id, partial(_await_turn, claim, slot.until), focus=item)
             return
         try:
             verdict = vendor.ask_details(item.task_id)
         except VendorUnreachable as error:
             trouble = str(error)
             if isinstance(error, VendorBusy):
-                ledger.pause(limit, error.pause)
+                pause = error.pause
     generation = ledger.change(item.task_id, lambda draft: _finish(draft, claim, verdict, trouble, policy), focus=item)
+    if pause is not None:
+        budget.pause_account(pause, ledger, policy, asked=True)
     if generation is None:
         return
-    budget.settle_bills(claim.bills, generation.bills(), ledger)
     said = trouble or (verdict.progress if verdict else None)
     log_event("generation.settled", task_id=item.task_id, source=claim.source, vendor=said, state=generation.state)
 
@@ -73,10 +73,9 @@ def _claim(draft: Draft, item: Item, confirm: bool, policy: Policy) -> _Claim | 
     fence = generation.settle.claim(draft.now, policy.lease, early=bool(draft.pending))
     if fence is None:
         return None
-    bills = generation.bills()
     about_verdict = [_take_in(generation, pending, draft, confirm, policy) for pending in draft.pending]
     draft.settled = len(draft.pending)
-    return _Claim(fence, "callback" if any(about_verdict) else "poll", generation.undecided, bills)
+    return _Claim(fence, "callback" if any(about_verdict) else "poll", generation.undecided)
 
 
 def _await_turn(claim: _Claim, until: float, draft: Draft) -> None:
@@ -101,22 +100,35 @@ def _take_in(generation: Generation, pending: Pending, draft: Draft, confirm: bo
     callback = _read(pending)
     fresh = pending.entry.trust is not Trust.STALE
     kind, index = _subject(generation, pending)
-    subject = f"{kind}/{index}" if kind else "generation"
+    order = f"#{pending.order}" if pending.order > 1 else ""
+    subject = f"{kind}/{index}{order}" if kind else "generation"
     new = generation.count_callback(f"{subject} {callback.outcome} {callback.code}", draft.now)
     if new:
         draft.history.append(pending.entry)
+    if kind is not None and _is_about_former_order(generation.find(kind, index), pending):
+        return False
     if kind is not None:
         revive = new and fresh and callback.outcome is Outcome.SUCCEEDED
         _hear_of_upgrade(generation, kind, index, callback, fresh and not confirm, revive, draft.now, policy)
         if fresh:
             _name_order(draft, generation.find(kind, index), callback)
         return False
-    if fresh:
+    if fresh and _is_plausible(callback.credits, generation.price):
         generation.hear_credits(callback.credits, draft.now)
     if fresh and not confirm:
         generation.hear(_as_verdict(callback, pending.entry.route), "callback", draft.now)
     generation.doubt(callback.outcome, draft.now)
     return True
+
+
+def _is_about_former_order(rendition: Rendition | None, pending: Pending) -> bool:
+    return rendition is not None and pending.order > 0 and pending.order != rendition.orders
+
+
+def _is_plausible(credits: float | None, price: float) -> bool:
+    """Whether a callback's word on what something cost may count: its body is unsigned (veo-api §9), so it frees no budget, and
+    fills none. What the vendor says when asked counts in any case."""
+    return credits is not None and (not price or price <= credits <= MOST_TIMES * price)
 
 
 def _read(pending: Pending) -> Callback:
@@ -169,12 +181,13 @@ def _name_order(draft: Draft, rendition: Rendition | None, callback: Callback) -
     """Learn from a callback under an order's token what id the vendor runs it under, and what it cost."""
     if draft.generation is None or rendition is None or rendition.order is None:
         return
-    if callback.credits is not None:
+    if _is_plausible(callback.credits, rendition.order.price):
         rendition.order.credits = callback.credits
     if not rendition.order.alias:
         draft.generation.name_order(rendition, callback.task_id)
     if rendition.order.alias:
-        draft.aliases[rendition.order.alias] = (rendition.kind, rendition.index)
+        name = order_name(draft.generation.task_id, rendition.kind, rendition.index, rendition.orders)
+        draft.aliases[rendition.order.alias] = name
 
 
 _PROGRESS = {Outcome.SUCCEEDED: Progress.SUCCEEDED, Outcome.FAILED: Progress.FAILED, Outcome.ASK: Progress.GENERATING}

@@ -14,18 +14,15 @@ from functools import partial
 
 from app.domain.callbacks import UnreadableCallback, parse_callback
 from app.domain.generation import Generation
-from app.domain.ledger import Draft, Ledger
+from app.domain.ledger import Draft, Ledger, Limit, Pending, Slot
 from app.domain.policy import Policy
 from app.domain.requests import ExtendRequest, Request
 from app.domain.submission import Submission, fingerprint
-from app.domain.vendor import SubmitAnswer, SubmitProgress, Vendor
+from app.domain.vendor import CallbackUrl, SubmitAnswer, Vendor
 from app.domain.work import Item, Kind
 from app.logs import log_event
 from app.pipeline import budget
 from app.pipeline.lease import insist
-
-#: makes a callback URL from a token; None: the vendor cannot reach us
-CallbackUrl = Callable[[str], str | None]
 
 NO_KEY = "no vendor key is set (REELKEEP_KIE_API_KEY): nothing can be submitted"
 
@@ -59,20 +56,18 @@ def accept(
     request: Request,
     upgrades: Sequence[Kind],
     labels: Mapping[str, str],
-    key: str | None,
+    key: str,
     ledger: Ledger,
     policy: Policy,
 ) -> Accepted:
     """Take on a generation or an extension, within the budgets. A worker submits it.
 
     :param key: the same key and wish give the same submission, however often they come
-    :raises LedgerUnavailable: it is not certain that it is recorded: ask again under the same key
+    :raises LedgerUnavailable: it may have been recorded all the same: ask again under the same key
     """
-    digest = hashlib.sha256(key.encode()).hexdigest()[:32] if key else secrets.token_hex(16)
     submission = Submission(
-        id=f"sub_{digest}",
+        id=submission_id(key),
         tracked_at=0.0,
-        since=0.0,
         request=request,
         fingerprint=fingerprint(request, list(upgrades), labels),
         labels=dict(labels),
@@ -89,6 +84,11 @@ def accept(
     if budget.reserve_submission(submission, ledger, policy) is not None:
         return Accepted(Acceptance.OVER_BUDGET, reason=budget.OVER_BUDGET)
     return ledger.change(submission.id, partial(_record, submission))
+
+
+def submission_id(key: str) -> str:
+    """The id of the submission under an idempotency key."""
+    return f"sub_{hashlib.sha256(key.encode()).hexdigest()[:32]}"
 
 
 def submit(item: Item, ledger: Ledger, vendor: Vendor | None, policy: Policy, callback_url: CallbackUrl) -> None:
@@ -109,15 +109,30 @@ def submit(item: Item, ledger: Ledger, vendor: Vendor | None, policy: Policy, ca
 
 
 def name_submission(submission_id: str, task_id: str, ledger: Ledger) -> Submission | None:
-    """The user has found out which generation has come of a submission that was sent. :raises LedgerUnavailable:"""
+    """The user has found out which generation has come of a submission whose outcome is not known.
+
+    :return: None: it is not known here. Its `task_id` is another one if it was not named
+    :raises LedgerUnavailable:
+    """
+    known = ledger.read(task_id).generation
+    taken = known is not None and known.submission not in ("", submission_id)
 
     def transition(draft: Draft) -> Submission | None:
         submission = draft.submission
-        if submission is not None and not submission.task_id and submission.sent_at is not None:
+        if submission is not None and submission.open_question and not taken:
             submission.learn(task_id, draft.now)
         return submission
 
     return ledger.change(submission_id, transition)
+
+
+def why_not_named(submission: Submission, task_id: str) -> str:
+    """Why a generation was not taken for what has come of a submission."""
+    if submission.task_id:
+        return f"{submission.id} has brought about {submission.task_id}"
+    if submission.open_question:
+        return f"{task_id} has come of another submission"
+    return f"{submission.id} is {submission.state}: what has come of it is no question"
 
 
 # --- accepting -------------------------------------------------------------------------------------------------------------
@@ -147,7 +162,7 @@ def _why_not(request: Request, price: float, ledger: Ledger, policy: Policy) -> 
 def _record(submission: Submission, draft: Draft) -> Accepted:
     if draft.submission is not None:  # the same request came twice at the same time
         return _recognise(draft.submission, submission)
-    draft.submission = submission.model_copy(update={"tracked_at": draft.now, "since": draft.now}, deep=True)
+    draft.submission = submission.model_copy(update={"tracked_at": draft.now}, deep=True)
     draft.submission.work.at = draft.now
     draft.tokens[submission.token] = submission.id
     return Accepted(Acceptance.ACCEPTED, draft.submission)
@@ -174,13 +189,13 @@ def _claim(draft: Draft, policy: Policy) -> _Claim | None:
 
 
 def _take_in(submission: Submission, draft: Draft) -> None:
-    """Learn from callbacks. What names a generation stays until it has been passed on to that."""
+    """Learn from callbacks. They stay until they have been passed on to the generation that they name."""
     for pending in draft.pending:
         try:
             submission.hear_callback(parse_callback(pending.entry.raw, named=True), draft.now)
         except UnreadableCallback:
             continue  # it could be read when it was recorded: a matter of stack depth or version
-    if submission.progress is SubmitProgress.REFUSED and not submission.task_id:
+    if not submission.task_id:  # none of them names anything
         draft.settled = len(draft.pending)
         draft.history.extend(pending.entry for pending in draft.pending)
 
@@ -193,8 +208,10 @@ def _send(
     if vendor is None:
         pause = policy.poll_interval_max
         return _change(submission, ledger, lambda it, now: it.postpone(claim.fence, NO_KEY, now + pause))
-    reason, until = _why_wait(submission, ledger, policy)
-    if until is not None:
+    limit = budget.orders(policy)
+    reason, slot = _clear(submission, limit, ledger, policy)
+    if slot.until is not None:
+        until = slot.until
         return _change(submission, ledger, lambda it, now: it.postpone(claim.fence, reason, until))
     sending = ledger.change(submission.id, partial(_note_sending, claim.fence, policy))
     if sending is None:
@@ -204,22 +221,24 @@ def _send(
     log_event(
         "submission.answered", id=submission.id, progress=answer.progress, code=answer.code, created=answer.task_id
     )
-    if answer.pause is not None:
-        insist(partial(ledger.pause, budget.orders(policy), answer.pause), policy.lease)
     chance = random.random()
     hear = partial(_hear, answer, sending, policy, chance)
     heard = insist(lambda: _change(submission, ledger, hear), policy.lease)
-    if heard.progress is SubmitProgress.REFUSED:
-        ledger.settle_credits(str(heard.item), 0.0)
+    if answer.task_id and answer.task_id != heard.task_id:
+        # The user or a callback has named another generation meanwhile: this one was paid for too.
+        insist(partial(ledger.change, answer.task_id, partial(_track, policy)), policy.lease)
+    ledger.confirm_slot(limit, slot)
+    if answer.pause is not None:
+        budget.pause_account(answer.pause, ledger, policy, asked=False)
     return heard
 
 
-def _why_wait(submission: Submission, ledger: Ledger, policy: Policy) -> tuple[str, float | None]:
-    """Why it may not go out yet, and when to look again; None: it may."""
+def _clear(submission: Submission, limit: Limit, ledger: Ledger, policy: Policy) -> tuple[str, Slot]:
+    """See whether it may go out now, as far as budgets and the rate limit go; why not, and until when."""
     until = budget.reserve_submission(submission, ledger, policy)
     if until is not None:
-        return budget.HELD, until
-    return "waiting for its turn at the vendor's rate limit", ledger.take_slot(budget.orders(policy), submission.item)
+        return budget.HELD, Slot(until)
+    return budget.WAITING, ledger.take_slot(limit, submission.item)
 
 
 def _note_sending(fence: int, policy: Policy, draft: Draft) -> int | None:
@@ -256,10 +275,21 @@ def _hand_over(submission: Submission, ledger: Ledger, policy: Policy) -> None:
     adopted = ledger.change(submission.task_id, partial(_adopt, submission, policy))
     pending = ledger.read(submission.id).pending
     for waiting in pending:
-        ledger.record(submission.task_id, None, waiting.entry)
+        ledger.record(_named_in(waiting) or submission.task_id, None, waiting.entry)
     end = partial(_link, adopted, len(pending), policy)
     ledger.change(submission.id, end, focus=submission.item)
     log_event("submission.linked" if adopted else "submission.mistaken", id=submission.id, task_id=submission.task_id)
+
+
+def _named_in(pending: Pending) -> str | None:
+    try:
+        return parse_callback(pending.entry.raw, named=True).task_id
+    except UnreadableCallback:
+        return None
+
+
+def _track(policy: Policy, draft: Draft) -> None:
+    draft.generation = draft.generation or Generation.track(draft.record_id, draft.now, policy)
 
 
 def _adopt(submission: Submission, policy: Policy, draft: Draft) -> bool:

@@ -61,17 +61,22 @@ class UpgradeAnswer:
 def request_upgrade(task_id: str, kind: Kind, index: int, ledger: Ledger, policy: Policy) -> UpgradeAnswer:
     """Ask for one upgrade of one result, within the budgets. :raises LedgerUnavailable:"""
     answer = _judge_upgrade(ledger.read(task_id).generation, kind, index, policy)
-    if answer.outcome is not UpgradeRequest.ACCEPTED or answer.generation is None:
+    held = answer.outcome is UpgradeRequest.ALREADY
+    if answer.outcome not in (UpgradeRequest.ACCEPTED, UpgradeRequest.ALREADY) or answer.generation is None:
         return answer
     known = answer.generation.find(kind, index)
+    if held and known is not None and (known.order is not None or known.ended):
+        return answer
     item = Item(Step.UPGRADE, task_id, kind, index)
-    if budget.reserve_upgrade(item, known.orders if known else 0, ledger, policy) is not None:
+    if budget.reserve_upgrade(item, (known.orders if known else 0) + 1, ledger, policy) is not None:
         return UpgradeAnswer(UpgradeRequest.OVER_BUDGET, answer.generation, budget.OVER_BUDGET)
 
     def transition(draft: Draft) -> UpgradeAnswer:
         judged = _judge_upgrade(draft.generation, kind, index, policy)
         if judged.outcome is UpgradeRequest.ACCEPTED and draft.generation is not None:
             draft.generation.want_upgrade(kind, index, draft.now)
+        elif held and draft.generation is not None and (waiting := draft.generation.find(kind, index)) is not None:
+            draft.generation.hurry(waiting, draft.now)
         return judged
 
     return ledger.change(task_id, transition)
@@ -84,7 +89,7 @@ def _judge_upgrade(generation: Generation | None, kind: Kind, index: int, policy
         return UpgradeAnswer(UpgradeRequest.ALREADY, generation)
     if reason := generation.why_not_upgrade(kind, index):
         return UpgradeAnswer(UpgradeRequest.IMPOSSIBLE, generation, reason)
-    if reason := generation.over_budget(policy.price(kind), policy):
+    if reason := generation.over_budget(kind, policy, planned=True):
         return UpgradeAnswer(UpgradeRequest.OVER_BUDGET, generation, reason)
     return UpgradeAnswer(UpgradeRequest.ACCEPTED, generation)
 

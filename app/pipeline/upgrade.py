@@ -5,23 +5,17 @@ whatever happens in between, what follows is a question about the same order.
 """
 
 import secrets
-from collections.abc import Callable
 from functools import partial
 
 from app.domain.errors import VendorBusy, VendorUnreachable
-from app.domain.ledger import Draft, Ledger, Limit
+from app.domain.ledger import Draft, Ledger, Limit, Slot
 from app.domain.policy import Policy
 from app.domain.rendition import OrderClaim, Rendition
-from app.domain.vendor import OrderAnswer, OrderProgress, Progress, Vendor, Verdict
-from app.domain.work import UPGRADES, Item, upgrade_name
+from app.domain.vendor import CallbackUrl, OrderAnswer, OrderProgress, Progress, Vendor, Verdict
+from app.domain.work import UPGRADES, Item, Kind, order_name
 from app.logs import log_event
 from app.pipeline import budget
 from app.pipeline.lease import insist
-
-#: see `Generation.bills`
-Bills = dict[str, float]
-#: makes a callback URL from a token; None: the vendor cannot reach us
-CallbackUrl = Callable[[str], str | None]
 
 NO_KEY = "no vendor key is set (REELKEEP_KIE_API_KEY): upgrades cannot be asked for"
 
@@ -31,38 +25,44 @@ def upgrade(item: Item, ledger: Ledger, vendor: Vendor | None, policy: Policy, c
 
     :raises LedgerUnavailable: nothing is lost, the work is due again when the claim lapses
     """
-    rendition = ledger.read(item.task_id).find(item)
-    # Until the vendor has taken an order, asking is a new request to it; what follows are questions.
-    is_new = rendition is None or rendition.order is None or not rendition.order.taken
+    draft = ledger.read(item.task_id)
+    rendition, slot = draft.find(item), None
+    # Until the vendor has said that it has an order, asking is a new request to it; what follows are questions.
+    is_new = rendition is None or rendition.order is None or not rendition.order.confirmed
     limit = budget.orders(policy) if is_new else budget.polls(policy)
-    if vendor is not None and rendition is not None and not _is_cleared(item, rendition, limit, ledger, policy):
-        return
+    if vendor is not None and draft.generation is not None and rendition is not None:
+        if rendition.order is None and draft.generation.over_budget(item.kind or Kind.UHD, policy):
+            pass  # the claim ends it with the reason, and nothing is reserved
+        elif not rendition.ended and not rendition.url and rendition.kind in UPGRADES:
+            reason, slot = _clear(item, rendition, limit, ledger, policy)
+            if slot.until is not None:
+                ledger.change(item.task_id, partial(_postpone, item, reason, slot.until), focus=item)
+                return
     token = secrets.token_urlsafe(24)
     claim = ledger.change(item.task_id, lambda draft: _claim(draft, item, policy, token), focus=item)
     if claim is None:
         return
     answer = _ask(item, claim, ledger, vendor, policy, callback_url)
-    if answer.pause is not None:
-        ledger.pause(limit, answer.pause)
+    # Before it is recorded: if that fails, this line is what is left of the vendor's id.
+    log_event(
+        "upgrade.answered", item=item, progress=answer.progress, code=answer.code, msg=answer.msg, id=answer.task_id
+    )
     finish = partial(ledger.change, item.task_id, lambda draft: _finish(draft, item, claim, answer, policy), focus=item)
-    before, after = insist(finish, policy.lease)
-    budget.settle_bills(before, after, ledger)
-    log_event("upgrade.answered", item=item, progress=answer.progress, code=answer.code, msg=answer.msg)
+    insist(finish, policy.lease)
+    if slot is not None:
+        ledger.confirm_slot(limit, slot)
+    if answer.pause is not None:
+        budget.pause_account(answer.pause, ledger, policy, asked=not is_new)
 
 
-def _is_cleared(item: Item, rendition: Rendition, limit: Limit, ledger: Ledger, policy: Policy) -> bool:
-    """Whether the vendor may be asked now, as far as budgets and rate limits go; if not, it is put off."""
-    if rendition.kind not in UPGRADES or rendition.ended or rendition.url:
-        return True
-    reason, until = budget.HELD, None
-    if rendition.order is None:
-        until = budget.reserve_upgrade(item, rendition.orders, ledger, policy)
-    if until is None:
-        reason, until = "waiting for its turn at the vendor's rate limit", ledger.take_slot(limit, item)
-    if until is None:
-        return True
-    ledger.change(item.task_id, partial(_postpone, item, reason, until), focus=item)
-    return False
+def _clear(item: Item, rendition: Rendition, limit: Limit, ledger: Ledger, policy: Policy) -> tuple[str, Slot]:
+    """See whether the vendor may be asked now, as far as the day's budget and the rate limits go; why not, and until when."""
+    order = rendition.order
+    if order is None or not order.confirmed:  # reserved once for each order and day, however often
+        until = budget.reserve_upgrade(item, rendition.orders + (order is None), ledger, policy)
+        if until is not None:
+            return budget.HELD, Slot(until)
+    return budget.WAITING, ledger.take_slot(limit, item)
 
 
 def _postpone(item: Item, reason: str, until: float, draft: Draft) -> None:
@@ -84,8 +84,11 @@ def _ask(
         # An order that was sent may have been paid for: it is not given up because a key is missing now.
         return OrderAnswer(OrderProgress.UNCERTAIN if claim.sent else OrderProgress.UNAVAILABLE, msg=NO_KEY)
     answer = _ask_by_own_id(claim.alias, vendor) if claim.alias else None
-    if answer is not None and (answer.urls or answer.progress is OrderProgress.UNAVAILABLE or answer.pause):
+    told = (OrderProgress.ORDERED, OrderProgress.UNAVAILABLE)
+    if answer is not None and (answer.urls or answer.progress in told or answer.pause):
         return answer
+    if claim.reopened:
+        return answer or OrderAnswer(OrderProgress.UNCERTAIN, msg="the vendor does not tell of its record")
     repeats = vendor.repeats_are_questions
     if claim.reported and not repeats and not claim.alias:
         # A failure without any id (veo-api §7) under the token that only this order's URL has: nobody is left to be asked.
@@ -119,7 +122,7 @@ def _claim(draft: Draft, item: Item, policy: Policy, token: str) -> OrderClaim |
         return None
     claim = draft.generation.claim_upgrade(item.kind, item.index, draft.now, policy, token)
     if claim is not None:
-        draft.tokens[claim.token] = upgrade_name(item.task_id, item.kind, item.index)
+        draft.tokens[claim.token] = order_name(item.task_id, item.kind, item.index, claim.order)
     return claim
 
 
@@ -130,13 +133,14 @@ def _note_sending(draft: Draft, item: Item, claim: OrderClaim, policy: Policy, r
     return draft.generation.may_send_order(rendition, claim.fence, draft.now, policy, repeats=repeats)
 
 
-def _finish(draft: Draft, item: Item, claim: OrderClaim, answer: OrderAnswer, policy: Policy) -> tuple[Bills, Bills]:
-    """Write the answer down, unless the claim was lost. Gives what had been paid before and after."""
+def _finish(draft: Draft, item: Item, claim: OrderClaim, answer: OrderAnswer, policy: Policy) -> None:
+    """Write the answer down. If the claim was lost meanwhile, only what the vendor calls the order: nobody else may learn it."""
     rendition = draft.find(item)
-    if draft.generation is None or rendition is None or not rendition.work.holds(claim.fence):
-        return {}, {}
-    before = draft.generation.bills()
-    draft.generation.hear_order(rendition, answer, draft.now, policy)
+    if draft.generation is None or rendition is None or rendition.orders != claim.order:
+        return
+    if rendition.work.holds(claim.fence):
+        draft.generation.hear_order(rendition, answer, draft.now, policy)
+    else:
+        draft.generation.name_order(rendition, answer.task_id)
     if rendition.order is not None and rendition.order.alias:
-        draft.aliases[rendition.order.alias] = (rendition.kind, rendition.index)
-    return before, draft.generation.bills()
+        draft.aliases[rendition.order.alias] = order_name(item.task_id, rendition.kind, rendition.index, claim.order)

@@ -21,6 +21,8 @@ class Answer:
     hold: float = 0
     #: The connection is closed in its place.
     dropped: bool = False
+    #: A web page in place of the envelope.
+    page: str = ""
 
     @property
     def body(self) -> dict[str, Any]:

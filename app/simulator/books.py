@@ -16,7 +16,8 @@ def write_books(vendor: Vendor, requests: Mapping[str, int]) -> dict[str, Any]:
     - `purchases`: one row an order, so that one that was doubled shows as two
     - `asks` of a purchase: requests that ordered it or asked about it, by get-1080p, get-4k or details of its own id
     - `creations`: when a generation, an extension or an order was made; those of the dedicated form that only ask are none
-    - `rateLimited`: requests that were refused with 429
+    - `rateLimited`: requests that were refused with 429, but for those that the weather refused
+    - `fileFaults`: fetches that met a fault, by its name; `dead`: by an address that is none any more
 
     :param requests: counts of those received, by endpoint
     """
@@ -30,6 +31,7 @@ def write_books(vendor: Vendor, requests: Mapping[str, int]) -> dict[str, Any]:
         ],
         "files": _files(vendor),
         "fetches": {path: {"count": count, "bytes": shelf.sent[path]} for path, count in shelf.fetched.items()},
+        "fileFaults": {name: count for name, count in shelf.faulted.items() if count},
         "details": dict(vendor.details_asked),
         "requests": dict(requests),
         "creations": vendor.gate.creations,

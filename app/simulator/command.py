@@ -14,6 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from app.simulator.scenarios import BUILT_IN, Scenario
 from app.simulator.server import Options, Simulator
+from app.simulator.weather import Climate
 
 _NAMES = "\n".join(f"  {name:<26}{scenario.about}" for name, scenario in BUILT_IN.items())
 _EPILOG = f"""\b
@@ -35,6 +36,13 @@ To look at it from outside (no key needed)
   GET  /_simulator/file?path=/v/...  the true bytes of a file, never a fault
   POST /_simulator/deliver           {{"taskId": ...}}: that callback once more
   GET  /_simulator/health
+  GET  /_simulator/outstanding       how many callbacks are still to be sent
+
+Bad weather, for every endpoint of the API
+  --weather '{{"errors": 0.1, "drops": 0.02, "bursts": 0.002, "fog": 0.1}}'
+  or, while it runs: POST /_simulator/weather with the same JSON; {{}} clears it.
+  GET /_simulator/weather tells it, and what it has served so far.
+  The fields are those of Climate in app/simulator/weather.py.
 """
 
 
@@ -71,6 +79,8 @@ To look at it from outside (no key needed)
     type=click.IntRange(min=0),
     help="What answers of 429 say in Retry-After, in seconds.  [default: they have no such header]",
 )
+@click.option("--weather", help="What goes wrong by chance, as JSON; see below.  [default: nothing]")
+@click.option("--weather-seed", type=int, help="Have the same requests meet the same faults in every run.")
 @click.option("--credits", default=Options.credits, show_default=True, help="Credits to begin with.")
 @click.option("--public-url", help="What the URLs of files begin with.  [default: where it listens]")
 def simulator(
@@ -83,6 +93,8 @@ def simulator(
     scenario_file: Path | None,
     rate_limit: int,
     retry_after: int | None,
+    weather: str | None,
+    weather_seed: int | None,
     credits: float,
     public_url: str | None,
 ) -> None:
@@ -102,6 +114,7 @@ def simulator(
         scenarios=_read_scenarios(scenario_file),
         rate_limit=rate_limit,
         retry_after=retry_after,
+        climate=_read_climate(weather, weather_seed),
         credits=credits,
         public_url=public_url,
     )
@@ -112,6 +125,14 @@ def simulator(
     with Simulator(options) as running:
         click.echo(f"simulator listening on {running.url}")
         stopping.wait()
+
+
+def _read_climate(text: str | None, seed: int | None) -> Climate:
+    try:
+        climate = Climate.model_validate_json(text or "{}")
+    except ValidationError as error:
+        raise click.BadParameter(str(error), param_hint="--weather") from error
+    return climate if seed is None else climate.model_copy(update={"seed": seed})
 
 
 def _read_scenarios(file: Path | None) -> dict[str, Scenario]:

@@ -68,6 +68,7 @@ class Courier:
         self._order = itertools.count()
         self._wake = Condition()
         self._stopped = False
+        self._under_way = 0
         self._threads = [Thread(target=self._work, daemon=True) for _ in range(_SENDERS)]
 
     def start(self) -> None:
@@ -83,6 +84,12 @@ class Courier:
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
 
+    @property
+    def outstanding(self) -> int:
+        """Callbacks that are due later or on their way now."""
+        with self._wake:
+            return len(self._queue) + self._under_way
+
     def send(self, delivery: Delivery) -> None:
         with self._wake:
             heapq.heappush(self._queue, (delivery.due, next(self._order), delivery))
@@ -92,7 +99,11 @@ class Courier:
         with requests.Session() as session:
             session.trust_env = False
             while (delivery := self._next()) is not None:
-                self._attempt(session, delivery)
+                try:
+                    self._attempt(session, delivery)
+                finally:
+                    with self._wake:
+                        self._under_way -= 1
 
     def _next(self) -> Delivery | None:
         with self._wake:
@@ -100,6 +111,7 @@ class Courier:
                 wait = self._queue[0][0] - self._clock() if self._queue else None
                 if wait is not None and wait <= 0:
                     _, _, delivery = heapq.heappop(self._queue)
+                    self._under_way += 1
                     self._wake.notify()  # so that somebody watches the next one
                     return delivery
                 self._wake.wait(wait)

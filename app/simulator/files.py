@@ -89,6 +89,8 @@ class Shelf:
     links: dict[str, Link] = field(default_factory=dict)
     fetched: Counter[str] = field(default_factory=Counter)
     sent: Counter[str] = field(default_factory=Counter)
+    #: Faults that were shown, by name or status.
+    faulted: Counter[str] = field(default_factory=Counter)
 
     def add(
         self,
@@ -140,11 +142,13 @@ class Shelf:
             return Visit(403)
         file = link.file
         if not link.alive or self.clock() >= link.expires_at:
+            self.faulted["dead"] += counts
             return Visit(file.scenario.dead_status)
         faults = file.scenario.file_faults
         fault = faults[file.fetches] if file.fetches < len(faults) else None
         if counts:
             file.fetches += 1
+            self.faulted[str(fault)] += fault is not None
         return Visit(200, file, fault)
 
     def _current(self, file: File) -> Link:

@@ -23,14 +23,27 @@ from app.simulator.scenarios import Scenario
 from app.simulator.serving import Host
 from app.simulator.upgrades import Upgrades
 from app.simulator.vendor import Vendor
+from app.simulator.weather import Climate, Weather
 
 logger = logging.getLogger(__name__)
 
 Lock = AbstractContextManager[object]
 
 
-def create_app(vendor: Vendor, stopping: Event, *, api_key: str, retry_after: int | None = None) -> Flask:
-    """The routes; `retry_after`: see `Options`. One lock is held while the vendor thinks, never while an answer is sent."""
+def create_app(
+    vendor: Vendor,
+    weather: Weather,
+    stopping: Event,
+    outstanding: Callable[[], int],
+    *,
+    api_key: str,
+    retry_after: int | None = None,
+) -> Flask:
+    """The routes. One lock is held while the vendor thinks, never while an answer is sent.
+
+    :param outstanding: how many callbacks are still to be sent
+    :param retry_after: see `Options`
+    """
     app = Flask(__name__)
     lock = RLock()
     received: Counter[str] = Counter()
@@ -53,12 +66,14 @@ def create_app(vendor: Vendor, stopping: Event, *, api_key: str, retry_after: in
 
     def reply(action: Callable[[], Answer]) -> Response:
         with lock:
-            answer = action()
+            answer = weather.meet(_subject(request), action, posted=request.method == "POST")
         logger.info("request.answered path=%s status=%d code=%d", request.path, answer.status, answer.code)
         if answer.hold:
             stopping.wait(answer.hold)
         if answer.dropped:
             return Response(iter(_hang_up, b""))
+        if answer.page:
+            return Response(answer.page, answer.status, content_type="text/html")
         response = _json(answer.body, answer.status)
         if answer.status == 429 and retry_after is not None:
             response.headers["Retry-After"] = str(retry_after)
@@ -69,6 +84,7 @@ def create_app(vendor: Vendor, stopping: Event, *, api_key: str, retry_after: in
     for folder in "vpd":
         app.add_url_rule(f"/{folder}/<name>", f"file_{folder}", lambda name: host.answer(request))
     _add_admin(app, vendor, lock, received)
+    _add_weather(app, weather, lock, outstanding)
     return app
 
 
@@ -145,6 +161,35 @@ def _add_admin(app: Flask, vendor: Vendor, lock: Lock, received: Mapping[str, in
         with lock:
             vendor.scenarios[name] = scenario
         return _json({"name": name})
+
+
+def _add_weather(app: Flask, weather: Weather, lock: Lock, outstanding: Callable[[], int]) -> None:
+    @app.get("/_simulator/weather")
+    def tell_weather() -> Response:
+        with lock:
+            return _json({"climate": weather.climate.model_dump(), "served": dict(weather.served)})
+
+    @app.post("/_simulator/weather")
+    def change_weather() -> Response:
+        try:
+            climate = Climate.model_validate(_fields(request))
+        except ValidationError as error:
+            return _json({"error": str(error)}, 400)
+        with lock:
+            weather.climate = climate
+        return tell_weather()
+
+    @app.get("/_simulator/outstanding")
+    def tell_outstanding() -> Response:
+        return _json({"callbacks": outstanding()})
+
+
+def _subject(given: Request) -> str:
+    """What a request is about, whoever sends it and whatever its callback URL is."""
+    fields = {**(_fields(given) or {}), **given.args}
+    fields |= fields["input"] if isinstance(fields.get("input"), dict) else {}
+    named = [str(fields.get(name, "")) for name in ("prompt", "taskId", "url", "index", "model")]
+    return " ".join([given.method, given.path, *named])
 
 
 def _fields(given: Request) -> dict[str, Any] | None:

@@ -18,6 +18,7 @@ from app.simulator.gate import Gate
 from app.simulator.routes import create_app
 from app.simulator.scenarios import BUILT_IN, Scenario
 from app.simulator.vendor import Vendor
+from app.simulator.weather import Climate, Weather
 
 #: The vendor's seconds between two attempts at one callback (documented nowhere).
 RETRY_SPACING = 30.0
@@ -44,6 +45,8 @@ class Options:
     #: What answers of 429 say in `Retry-After`, in seconds; None: they have no such header.
     retry_after: int | None = None
     credits: float = 1_000_000.25
+    #: What goes wrong by chance, at every endpoint of the API.
+    climate: Climate = field(default_factory=Climate)
     #: What the URLs of files begin with; None: the address that the simulator listens on.
     public_url: str | None = None
 
@@ -65,6 +68,7 @@ class Simulator:
             speed=options.speed,
             new_hex=new_id,
         )
+        weather = Weather(time.time, options.climate)
         vendor = Vendor(
             clock=time.time,
             speed=options.speed,
@@ -74,8 +78,16 @@ class Simulator:
             scenarios={**BUILT_IN, **options.scenarios},
             credits=options.credits,
             gate=Gate(time.time, options.rate_limit),
+            fog=weather.fog,
         )
-        self._server.app = create_app(vendor, self._stopping, api_key=options.api_key, retry_after=options.retry_after)
+        self._server.app = create_app(
+            vendor,
+            weather,
+            self._stopping,
+            lambda: self._courier.outstanding,
+            api_key=options.api_key,
+            retry_after=options.retry_after,
+        )
         self._thread = Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
 
     def start(self) -> None:

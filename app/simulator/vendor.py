@@ -50,6 +50,8 @@ class Vendor:
     upgrade_ids: dict[str, Upgrade] = field(default_factory=dict)
     details_asked: Counter[str] = field(default_factory=Counter)
     upgrades_asked: Counter[tuple[str, int, UpgradeKind]] = field(default_factory=Counter)
+    #: For how many of the vendor's seconds the id of a new generation, told by its prompt, is unknown at least.
+    fog: Callable[[str], float] = lambda prompt: 0
 
     # ------------------------------------------------------------------ the endpoints
 
@@ -191,7 +193,7 @@ class Vendor:
             credits=price,
             charged=charged,
             created_at=self.gate.note_creation(),
-            visible_at=self.later(scenario.invisible),
+            visible_at=self.later(max(scenario.invisible, self.fog(prompt))),
             ready_at=self.later(scenario.takes),
         )
         self._start(generation)

@@ -44,7 +44,11 @@ def build_app(settings: Settings, ledger: Ledger) -> Flask:
 
     tokens = [token.get_secret_value() for token in settings.api_tokens]
     app.register_blueprint(callback_routes(ledger, check if keys else None))
-    app.register_blueprint(generation_routes(ledger, settings.policy, tokens, can_submit=settings.can_submit))
+    app.register_blueprint(
+        generation_routes(
+            ledger, settings.policy, tokens, can_submit=settings.can_submit, warn_below=settings.credits_warn_below
+        )
+    )
     app.register_blueprint(health_routes(ledger, settings.sweep_every, settings.credits_warn_below))
     app.register_error_handler(Problem, on_problem)
     app.register_error_handler(HTTPException, on_http_exception)
@@ -60,4 +64,6 @@ def _open_outlet(broker_url: str) -> Outlet:
 
 
 def _on_ledger_unavailable(error: LedgerUnavailable) -> Response:
-    return render_problem(HTTPStatus.SERVICE_UNAVAILABLE, f"not recorded, try again: {error}", {"Retry-After": "5"})
+    return render_problem(
+        HTTPStatus.SERVICE_UNAVAILABLE, f"{error}; it may not have been recorded: ask again", {"Retry-After": "5"}
+    )

@@ -1,6 +1,7 @@
 """The user's routes: submit, extend, track, look, list, upgrade, try again. All need a bearer token."""
 
 import hmac
+import secrets
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Annotated, Any, Literal, NoReturn, TypeVar
@@ -8,14 +9,15 @@ from typing import Annotated, Any, Literal, NoReturn, TypeVar
 from flask import Blueprint, Response, jsonify, request
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
 
+from app.domain.errors import LedgerUnavailable
 from app.domain.ledger import Ledger
 from app.domain.policy import Policy
 from app.domain.requests import ExtendRequest, GenerateRequest, Request, explain
 from app.domain.states import State
 from app.domain.submission import Submission
-from app.domain.view import describe
+from app.domain.view import describe, show_time
 from app.domain.work import Kind, is_submission_id, is_task_id
-from app.pipeline.submit import NO_KEY, Acceptance, accept, name_submission
+from app.pipeline.submit import NO_KEY, Acceptance, accept, name_submission, submission_id, why_not_named
 from app.pipeline.track import UpgradeRequest, look_up, request_upgrade, retry, track
 from app.web.problems import Problem
 
@@ -61,11 +63,14 @@ class UpgradeBody(BaseModel):
     index: int = Field(default=0, ge=0, lt=32, strict=True)
 
 
-def generation_routes(ledger: Ledger, policy: Policy, tokens: Sequence[str], *, can_submit: bool = True) -> Blueprint:
+def generation_routes(
+    ledger: Ledger, policy: Policy, tokens: Sequence[str], *, can_submit: bool = True, warn_below: float | None = None
+) -> Blueprint:
     """The routes.
 
     :param tokens: the bearer tokens; none: nobody may
     :param can_submit: whether there is a vendor key
+    :param warn_below: credits in the vendor's account under which a warning is shown
     """
     routes = Blueprint("generations", __name__)
     routes.before_request(lambda: _require_token(tokens))
@@ -76,15 +81,22 @@ def generation_routes(ledger: Ledger, policy: Policy, tokens: Sequence[str], *, 
             return _checked(record_id)
         submission = ledger.read(record_id).submission or _unknown(record_id)
         if not submission.task_id:
-            raise Problem(
-                HTTPStatus.CONFLICT, f"{record_id} is {submission.state}: the vendor has not confirmed it yet"
-            )
+            raise Problem(HTTPStatus.CONFLICT, submission.why_not_yet)
         return submission.task_id
 
-    def submit(wanted: Request, wishes: Wishes) -> tuple[Response, int]:
+    def _require_vendor_key() -> None:
         if not can_submit:
             raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, NO_KEY)
-        answer = accept(wanted, wishes.kinds, wishes.labels, _read_key(), ledger, policy)
+
+    def submit(wanted: Request, wishes: Wishes) -> tuple[Response, int]:
+        _require_vendor_key()
+        key = _read_key() or secrets.token_hex(16)
+        try:
+            answer = accept(wanted, wishes.kinds, wishes.labels, key, ledger, policy)
+        except LedgerUnavailable as error:
+            advice = f"it may have been recorded: before you ask again look at GET /generations/{submission_id(key)}"
+            detail = f"{error}; {advice}, or repeat your Idempotency-Key"
+            raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, {"Retry-After": "5"}) from None
         if answer.outcome is Acceptance.OTHER_BODY:
             raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, answer.reason)
         if answer.outcome is Acceptance.OVER_BUDGET:
@@ -108,20 +120,29 @@ def generation_routes(ledger: Ledger, policy: Policy, tokens: Sequence[str], *, 
     @routes.put("/generations/<task_id>")
     def put_generation(task_id: str) -> tuple[Response, int]:
         body = _read_body(TrackBody)
-        tracked = track(_checked(task_id), body.kinds, body.labels, ledger, policy)
         if body.submission is not None:
-            _name(body.submission, task_id)
+            _name(body.submission, _checked(task_id))
+        tracked = track(_checked(task_id), body.kinds, body.labels, ledger, policy)
         return jsonify(describe(tracked.generation)), 201 if tracked.created else 200
 
-    def _name(submission_id: str, task_id: str) -> None:
-        named = name_submission(submission_id, task_id, ledger)
+    def _name(submission: str, task_id: str) -> None:
+        named = name_submission(submission, task_id, ledger)
         if named is None:
-            raise Problem(HTTPStatus.NOT_FOUND, f"submission: {submission_id} is not known here")
+            raise Problem(HTTPStatus.NOT_FOUND, f"submission: {submission} is not known here")
         if named.task_id != task_id:
-            became = (
-                f"has brought about {named.task_id}" if named.task_id else f"is {named.state}, and was not sent yet"
-            )
-            raise Problem(HTTPStatus.CONFLICT, f"submission: {submission_id} {became}")
+            raise Problem(HTTPStatus.CONFLICT, f"submission: {why_not_named(named, task_id)}")
+
+    @routes.get("/account")
+    def get_account() -> Response:
+        health = ledger.health()
+        budgets = {"day": policy.credits_per_day, "dayForUpgrades": policy.upgrade_credits_per_day}
+        return jsonify(
+            credits=health.credits,
+            creditsAt=show_time(health.credits_at),
+            warning=health.warn_of_account(warn_below) or None,
+            spentToday=ledger.spent_today(),
+            budgets=budgets | {"generation": policy.credits_per_generation},
+        )
 
     @routes.get("/generations/<record_id>")
     def get_generation(record_id: str) -> Response:
@@ -138,6 +159,7 @@ def generation_routes(ledger: Ledger, policy: Policy, tokens: Sequence[str], *, 
     @routes.post("/generations/<record_id>/upgrades")
     def post_upgrade(record_id: str) -> tuple[Response, int]:
         body = _read_body(UpgradeBody)
+        _require_vendor_key()
         answer = request_upgrade(created(record_id), Kind(body.kind), body.index, ledger, policy)
         generation = answer.generation or _unknown(record_id)
         if answer.outcome is UpgradeRequest.IMPOSSIBLE:
@@ -151,7 +173,7 @@ def generation_routes(ledger: Ledger, policy: Policy, tokens: Sequence[str], *, 
         known = look_up(_checked_any(record_id), ledger, policy) or _unknown(record_id)
         again, record = retry(known.id if isinstance(known, Submission) else known.task_id, ledger)
         if isinstance(record, Submission) and not again:
-            raise Problem(HTTPStatus.CONFLICT, f"{record.id} is {record.state}: {record.error or 'nothing has failed'}")
+            raise Problem(HTTPStatus.CONFLICT, record.why_no_retry)
         return jsonify(describe(record or _unknown(record_id))), 202
 
     return routes
@@ -195,6 +217,8 @@ def _read_request(model: type[GenerateRequest] | type[ExtendRequest], given: dic
     :return: the request and the wishes
     """
     fields = _parse(_JSON_OBJECT)
+    if given and given.keys() & fields.keys():
+        raise _bad_fields([(name, "is named by the URL") for name in given.keys() & fields.keys()])
     own = {name: fields.pop(name) for name in Wishes.model_fields if name in fields}
     read: list[Any] = []
     faults: list[tuple[str, str]] = []

@@ -1,9 +1,11 @@
-"""`/healthz`: this process is alive. `/readyz`: Redis answers, the bucket is reachable, nothing is stuck."""
+"""`/healthz`: this process is alive. `/readyz`: Redis answers and takes writes, the bucket is reachable, nothing is stuck."""
 
 from flask import Blueprint, Response, jsonify
 
+from app.domain.checkup import Level, Remark
 from app.domain.errors import LedgerUnavailable
 from app.domain.ledger import Health, Ledger
+from app.domain.redis_state import KeptInRedis, judge
 
 #: sweeps that may be missed before that counts as stuck, and the least time for it in seconds
 MISSED_SWEEPS, LEAST = 4, 60.0
@@ -26,33 +28,37 @@ def health_routes(ledger: Ledger, sweep_every: float, warn_below: float | None =
     @routes.get("/readyz")
     def readyz() -> tuple[Response, int]:
         try:
-            health = ledger.health()
+            health, remarks = ledger.health(), _look_at_redis(ledger)
         except LedgerUnavailable as error:
             return jsonify(status="not ready", checks={"redis": str(error)}), 503
-        checks = _check(health, max(LEAST, MISSED_SWEEPS * sweep_every))
+        checks = {"redis": "; ".join(_pick(remarks, Level.PROBLEM)), **check_fleet(health, sweep_every)}
         ready = not any(checks.values())
-        shown = {name: problem or "ok" for name, problem in checks.items()}
-        # An account that runs dry stops no process: a warning, and not a reason to take this one out of service.
-        account = {"credits": health.credits, "warning": warn_of_account(health, warn_below) or None}
-        return jsonify(status="ready" if ready else "not ready", checks=shown, account=account), 200 if ready else 503
+        # What could be lost some day and an account that runs dry stop no process: no reasons to take this one out of service.
+        body = {
+            "status": "ready" if ready else "not ready",
+            "checks": {name: problem or "ok" for name, problem in checks.items()},
+            "warnings": _pick(remarks, Level.WARNING),
+            # Whether, and not how much: anybody may ask here.
+            "account": "needs a look: GET /account" if health.warn_of_account(warn_below) else "ok",
+        }
+        return jsonify(body), 200 if ready else 503
 
     return routes
 
 
-def warn_of_account(health: Health, warn_below: float | None) -> str:
-    """What is wrong with the vendor's account; empty if nothing is, as far as is known."""
-    if health.credits is not None and warn_below is not None and health.credits < warn_below:
-        left, least = f"{health.credits:.12g}", f"{warn_below:.12g}"
-        return f"{left} credits left, under REELKEEP_CREDITS_WARN_BELOW ({least}): top up"
-    if health.credits_error:
-        return f"the balance cannot be read: {health.credits_error}"
-    return ""
+def _look_at_redis(ledger: Ledger) -> list[Remark]:
+    """What is to be said of the server; nothing of a ledger that is kept elsewhere. :raises LedgerUnavailable:"""
+    return judge(ledger.server_state()) if isinstance(ledger, KeptInRedis) else []
 
 
-def _check(health: Health, limit: float) -> dict[str, str]:
-    """What is wrong, by part; empty texts where all is well."""
+def _pick(remarks: list[Remark], level: Level) -> list[str]:
+    return [remark.sentence for remark in remarks if remark.level is level]
+
+
+def check_fleet(health: Health, sweep_every: float) -> dict[str, str]:
+    """What is wrong with the workers and with what they see, by part; empty texts where all is well."""
+    limit = max(LEAST, MISSED_SWEEPS * sweep_every)
     return {
-        "redis": "",
         "sweep": _check_sweep(health, limit),
         "bucket": _check_bucket(health, limit),
         "work": _check_work(health, limit),

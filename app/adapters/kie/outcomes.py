@@ -46,6 +46,9 @@ SUBMITS: dict[int | Wire, Row] = {
     Wire.UNREADABLE:   Row(UNCERTAIN,  UNCERTAIN,  UNCERTAIN),
 }  # fmt: skip
 
+#: what happened to requests that never reached the service
+NEVER_THERE = frozenset({Wire.UNSENT, Wire.TURNED_AWAY})
+
 #: What an upgrade's refusal with code 400 or 422 means, by a word of its message. In the dedicated form a wording that is not
 #: listed is taken for uncertain: it is asked again, and ends `unavailable` with the vendor's words when REELKEEP_GIVE_UP_AFTER
 #: is over.

@@ -3,7 +3,7 @@
 import json
 
 from app.adapters.kie.answers import Upgrade, VeoRecord
-from app.adapters.kie.outcomes import judge_refusal
+from app.adapters.kie.outcomes import NEVER_THERE, judge_refusal
 from app.adapters.kie.transport import Call, Reply
 from app.domain.requests import ExtendRequest, Request
 from app.domain.urls import Urls
@@ -57,7 +57,7 @@ class VeoForm:
         data = Upgrade.model_validate(reply.data)
         code = reply.code or 0
         return OrderAnswer(
-            _judge_upgrade(code, reply.msg, data.urls),
+            _judge_upgrade(reply, data.urls),
             code=code,
             msg=reply.msg,
             urls=data.urls,
@@ -67,8 +67,11 @@ class VeoForm:
         )
 
 
-def _judge_upgrade(code: int, msg: str, urls: Urls) -> OrderProgress:
+def _judge_upgrade(reply: Reply, urls: Urls) -> OrderProgress:
     """The body's URLs decide, not the code; a refusal's reason stands only in its wording (veo-api §5, §6)."""
+    code, msg = reply.code or 0, reply.msg
+    if reply.wire in NEVER_THERE:
+        return OrderProgress.NOT_YET
     if urls.result:
         return OrderProgress.READY
     if code == 200 or "processing" in msg.casefold():

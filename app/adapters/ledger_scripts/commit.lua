@@ -1,6 +1,6 @@
 -- Writes a generation, or a submission, and its entries in the indexes, if it is still what the transition read.
 -- ARGV: id, record as read, record as written, callbacks as read, callbacks settled, state before, state after (empty: in no list), tracked at,
---       count and pairs (item, at or empty), count and history entries, count and pairs (alias key, name), item that came through
+--       count and pairs (item, at or empty), count and history entries, count and pairs (alias key, name), count and pairs (account, credits), item that came through
 local id, before, after = ARGV[1], ARGV[2], ARGV[3]
 local record, inbox, history = record_key(id), P .. 'inbox:' .. id, P .. 'history:' .. id
 
@@ -46,6 +46,10 @@ if kept > 0 then redis.call('LTRIM', history, -@HISTORY@, -1) end
 for _ = 1, tonumber(take()) do
   local key, name = take(), take()
   redis.call('SET', P .. key, name)
+end
+for _ = 1, tonumber(take()) do
+  local account, credits = take(), take()
+  settle(account, tonumber(credits))
 end
 -- The item was worked on and its step has come through: what kept failing is forgotten.
 local healed = take()

@@ -80,3 +80,11 @@ local function book(day, name, credits)
   redis.call('HINCRBYFLOAT', key, step_of(name), more)
   redis.call('EXPIRE', key, 3 * 86400)
 end
+
+-- What was reserved under a name has turned out to cost so much. Looks as far back as budgets are kept.
+local function settle(name, credits)
+  local today = math.floor(now / 86400)
+  for day = today, today - 2, -1 do
+    if redis.call('HEXISTS', P .. 'budget:' .. day, 'for:' .. name) == 1 then return book(day, name, credits) end
+  end
+end

@@ -3,7 +3,7 @@
 local task_id, token, entry, most = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 
 -- A token stands for a submission whose id at the vendor's is not known yet, for the generation that has come of it, or, like an
--- id of the vendor's for an upgrade, for "<task id>/<kind>/<index>".
+-- id of the vendor's for an upgrade, for "<task id>/<kind>/<index>#<order>".
 local name = ''
 if token ~= '' then
   name = redis.call('GET', P .. 'token:' .. token)

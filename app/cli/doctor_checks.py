@@ -1,0 +1,215 @@
+"""What `reelkeep doctor` looks at outside. Each check says what it found; the doctor bounds their time."""
+
+import platform
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from urllib.parse import urlsplit
+
+import redis
+from kombu import Connection
+
+from app.adapters.bucket_probe import probe_bucket
+from app.adapters.celery_outlet import FAIL_FAST
+from app.adapters.clocks import read_vendor_lead
+from app.adapters.redis_ledger import REDIS_SCHEMES, RedisLedger, same_server
+from app.assembly import assemble, open_ledger
+from app.cli.doctor_settings import judge_settings
+from app.domain.audit import show_credits
+from app.domain.checkup import Level, Remark, tell_duration, tell_size
+from app.domain.errors import LedgerUnavailable, ReelkeepError, VendorBusy, VendorUnreachable
+from app.domain.redis_state import judge
+from app.settings import Settings
+from app.web.health import check_fleet
+
+#: seconds for connecting to Redis and for each answer
+TIMEOUT = 3.0
+#: seconds between two clocks: above the first a warning; from the second on signatures of callbacks count as stale (veo-api §9)
+SKEW, GREAT_SKEW = 10.0, 300.0
+#: bytes free for downloads under which hardly anything can be mirrored
+LEAST_SPACE = 256 * 1024**2
+
+
+def check_settings(settings: Settings) -> list[Remark]:
+    """Missing and contradictory settings."""
+    return judge_settings(settings)
+
+
+def check_redis(settings: Settings) -> list[Remark]:
+    """The ledger's server: whether it answers, what it keeps, how full it is."""
+    where = _tell_address(settings.redis_url)
+    ledger = open_ledger(settings, TIMEOUT)
+    try:
+        ledger.now()
+        remarks = judge(ledger.server_state())
+    except LedgerUnavailable as error:
+        return [Remark("redis", Level.PROBLEM, f"{where}: {error}", "start it, or mend REELKEEP_REDIS_URL")]
+    first, *rest = remarks
+    return [Remark(first.about, first.level, f"{first.text} at {where}", first.mend), *rest]
+
+
+def check_broker(settings: Settings) -> list[Remark]:
+    """Whether messages can be sent, and what else is kept where they are."""
+    where = _tell_address(settings.broker)
+    if urlsplit(settings.broker).scheme not in REDIS_SCHEMES:
+        return [_check_other_broker(settings.broker, where)]
+    mend = "start it, or mend REELKEEP_BROKER_URL"
+    try:
+        here = RedisLedger(settings.broker, timeout=TIMEOUT).server_state()
+        there = None if here is None else open_ledger(settings, TIMEOUT).server_state()
+    except LedgerUnavailable as error:
+        return [Remark("broker", Level.PROBLEM, f"{where}: {error}", mend)]
+    if here is not None and here.replica:
+        return [Remark("broker", Level.PROBLEM, f"{where}: a replica answers, which takes no messages", mend)]
+    if same_server(settings.redis_url, settings.broker):
+        return [_judge_database(settings, where)]
+    if here and there and here.run_id and here.run_id == there.run_id:
+        text = f"{where} is the ledger's own server under another name: messages take a way of their own to it"
+        return [Remark("broker", Level.WARNING, text, "name it in REELKEEP_BROKER_URL as in REELKEEP_REDIS_URL")]
+    return [Remark("broker", Level.OK, f"{where}, a server of its own: it may be emptied")]
+
+
+def _judge_database(settings: Settings, where: str) -> Remark:
+    if _database(settings.redis_url) == _database(settings.broker):
+        text = (
+            f"{where} is the ledger's database too: FLUSHDB would empty the ledger (`celery purge` empties queues only)"
+        )
+        return Remark("broker", Level.OK, text)
+    text = f"{where} is another database of the ledger's server: FLUSHDB there is harmless, FLUSHALL is not"
+    return Remark("broker", Level.OK, text)
+
+
+def _check_other_broker(url: str, where: str) -> Remark:
+    options = FAIL_FAST["broker_transport_options"]
+    try:
+        with Connection(url, connect_timeout=TIMEOUT, transport_options=options) as connection:
+            connection.ensure_connection(max_retries=1, interval_start=0)
+            connection.default_channel  # noqa: B018  # some transports connect only now
+    except Exception as error:  # each transport raises errors of its own, and a missing package is one more
+        text, mend = f"{where}: {type(error).__name__}", "start it, or mend REELKEEP_BROKER_URL"
+        return Remark("broker", Level.PROBLEM, text, mend)
+    return Remark("broker", Level.OK, f"{where}, apart from the ledger: it may be emptied")
+
+
+def check_bucket(settings: Settings) -> list[Remark]:
+    """Whether the bucket gives us the rights that we need."""
+    if not settings.s3_bucket:
+        mend = "set REELKEEP_S3_BUCKET, and boto3's AWS_ variables"
+        return [Remark("bucket", Level.PROBLEM, "no bucket is set: workers do not start", mend)]
+    return probe_bucket(settings.s3_bucket, settings.s3_prefix)
+
+
+def check_vendor(settings: Settings) -> list[Remark]:
+    """Whether the vendor takes the key, and what is left in the account."""
+    vendor = assemble(settings).vendor
+    if vendor is None:
+        text = "no vendor key: nothing is submitted, asked or bought, and signed callbacks are believed"
+        return [Remark("vendor", Level.WARNING, text, "set REELKEEP_KIE_API_KEY")]
+    try:
+        credits = vendor.read_credit()
+    except VendorBusy as error:
+        return [Remark("vendor", Level.WARNING, str(error), f"try again in {error.pause:.0f} s")]
+    except VendorUnreachable as error:
+        refused = "code 401" in str(error)
+        mend = "check REELKEEP_KIE_API_KEY" if refused else "check REELKEEP_KIE_BASE_URL, and this machine's way out"
+        return [Remark("vendor", Level.PROBLEM, str(error), mend)]
+    text, least = f"the key is taken; {show_credits(credits)} credits in the account", settings.credits_warn_below
+    if least is not None and credits < least:
+        text += f", less than REELKEEP_CREDITS_WARN_BELOW ({show_credits(least)})"
+        return [Remark("vendor", Level.WARNING, text, "top up")]
+    if credits <= 0:
+        return [Remark("vendor", Level.WARNING, f"{text}: nothing can be bought", "top up")]
+    return [Remark("vendor", Level.OK, text)]
+
+
+def check_clocks(settings: Settings) -> list[Remark]:
+    """How far this machine's clock is from Redis's and from the vendor's."""
+    return [
+        _compare_clock("Redis's", lambda: _read_redis_lead(settings)),
+        _compare_clock("the vendor's", lambda: read_vendor_lead(settings.kie_base_url)),
+    ]
+
+
+def check_fleet_signs(settings: Settings) -> list[Remark]:
+    """Whether workers and beat have been at work lately."""
+    try:
+        health = open_ledger(settings, TIMEOUT).health()
+    except LedgerUnavailable:
+        return [
+            Remark("fleet", Level.PROBLEM, "nothing can be seen of workers and beat without Redis", "mend Redis first")
+        ]
+    found = check_fleet(health, settings.sweep_every)
+    if health.sweep_at is None or found["sweep"]:  # then the rest is old, or nobody has looked
+        return [Remark("fleet", Level.PROBLEM, found["sweep"], "start worker and beat, or look at their logs")]
+    remarks = []
+    if found["work"]:
+        mend = "`reelkeep list` and the workers' logs say more; is there a worker for each queue?"
+        remarks.append(Remark("fleet", Level.PROBLEM, found["work"], mend))
+    if found["bucket"]:
+        mend = "if this command has no trouble with it, the workers have other settings"
+        remarks.append(Remark("fleet", Level.PROBLEM, f"the workers report of the bucket: {found['bucket']}", mend))
+    age = tell_duration(max(0.0, health.now - health.sweep_at))
+    return remarks or [Remark("fleet", Level.OK, f"the last sweep was {age} ago, and nothing is stuck")]
+
+
+def check_space(settings: Settings | None) -> list[Remark]:
+    """Whether there is room for downloads on this machine."""
+    mend = "make room, or set TMPDIR to a folder with more"
+    try:
+        folder = tempfile.gettempdir()
+        free = shutil.disk_usage(folder).free
+    except OSError as error:
+        return [Remark("space", Level.PROBLEM, f"no folder for downloads: {error.strerror or error}", "set TMPDIR")]
+    text = f"{tell_size(free)} free for downloads in {folder}"
+    if free < LEAST_SPACE:
+        return [Remark("space", Level.PROBLEM, text, mend)]
+    if settings is not None and free < settings.download_max_bytes:
+        text += f", less than one file may have (REELKEEP_DOWNLOAD_MAX_BYTES, {tell_size(settings.download_max_bytes)})"
+        return [Remark("space", Level.WARNING, text, mend)]
+    return [Remark("space", Level.OK, text)]
+
+
+def check_python() -> list[Remark]:
+    """The versions of what runs."""
+    packages = ", ".join(f"{name} {version(name)}" for name in ("reelkeep", "celery", "kombu", "redis", "boto3"))
+    return [Remark("python", Level.OK, f"Python {platform.python_version()} on {sys.platform}; {packages}")]
+
+
+def _compare_clock(whose: str, read_lead: Callable[[], float]) -> Remark:
+    try:
+        lead = read_lead()
+    except ReelkeepError as error:
+        return Remark("clock", Level.WARNING, f"{whose} clock cannot be read: {error}")
+    apart = abs(lead)
+    text = f"{whose} clock and this machine's are {apart:.1f} s apart"
+    if apart <= SKEW:
+        return Remark("clock", Level.OK, text)
+    text = f"{whose} clock is {tell_duration(apart)} {'ahead of' if lead > 0 else 'behind'} this machine's"
+    return Remark("clock", Level.PROBLEM if apart >= GREAT_SKEW else Level.WARNING, text, "have both keep time by NTP")
+
+
+def _read_redis_lead(settings: Settings) -> float:
+    ledger = open_ledger(settings, TIMEOUT)
+    ledger.now()  # connecting takes time of its own
+    began = time.time()
+    theirs = ledger.now()
+    return theirs - (began + time.time()) / 2
+
+
+def _database(url: str) -> int:
+    options = redis.connection.parse_url(url)  # type: ignore[no-untyped-call]  # of redis-py
+    return int(options.get("db", 0))
+
+
+def _tell_address(url: str) -> str:
+    """A server's address without what may be secret in it."""
+    parts = urlsplit(url.partition(";")[0])
+    try:
+        port = f":{parts.port}" if parts.port else ""
+    except ValueError:
+        port = ""
+    database = f"/{_database(url)}" if parts.scheme in REDIS_SCHEMES else ""
+    return f"{parts.scheme}://{parts.hostname or ''}{port}{database}"
