@@ -183,7 +183,7 @@ class Submission(BaseModel):
         if self.to_be_sent:
             return  # the claim lapses
         if self.progress is not SubmitProgress.UNCERTAIN:
-            self.work.put_back(None)
+            self.work.put_back(now if self.task_id and not self.linked else None)
         elif now >= self._end(policy):
             self.given_up = True
             self.work.put_back(None)

@@ -1,14 +1,12 @@
 """The front door as it is deployed: gunicorn, a real redis-server, HTTP from outside."""
 
 import json
-import os
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,69 +15,14 @@ import redis
 import requests
 
 from app.adapters.redis_ledger import RedisLedger
-from app.adapters.signature import sign
 from app.domain.ledger import Trust
 from app.embedded.redis_server import redis_server
-from app.embedded.service import Service, free_port, running
+from app.embedded.service import free_port, running
+from tests.integration.web import KEYS, TASK, TOKEN, Web, signed, success, web_service
 from tests.support.waiting import wait_for
 
-KEYS = ("first-key", "second-key")
-TOKEN = "user-token"
-TASK = "2b1b13eca3e8b8bbd5a88610d29dfd51"
 #: the contract: a callback that cannot be recorded is answered within so many seconds
 FAST = 3.0
-
-
-@dataclass(frozen=True)
-class Web:
-    """A running web process."""
-
-    url: str
-    redis: redis.Redis
-    ledger: RedisLedger
-
-    def post(self, path: str, body: bytes | str, headers: dict[str, str] | None = None) -> requests.Response:
-        return requests.post(self.url + path, data=body, headers=headers or {}, timeout=20)
-
-    def callback(self, body: dict[str, Any], path: str = "/callbacks/veo", key: str = KEYS[0]) -> requests.Response:
-        task_id = (body.get("data") or {}).get("taskId") or ""
-        return self.post(path, json.dumps(body), signed(task_id, key))
-
-    def call(self, method: str, path: str, **kwargs: Any) -> requests.Response:
-        headers = {"Authorization": f"Bearer {TOKEN}"} | kwargs.pop("headers", {})
-        return requests.request(method, self.url + path, headers=headers, timeout=20, **kwargs)
-
-    def contents(self) -> dict[str, Any]:
-        """Everything in Redis, to see that nothing has changed."""
-        return {key: self.redis.dump(key) for key in self.redis.keys("*")}  # type: ignore[union-attr]
-
-
-def signed(task_id: str, key: str = KEYS[0], at: float | None = None) -> dict[str, str]:
-    timestamp = str(int(time.time() if at is None else at))
-    return {"X-Webhook-Timestamp": timestamp, "X-Webhook-Signature": sign(key, task_id, timestamp)}
-
-
-def success(task_id: str = TASK) -> dict[str, Any]:
-    urls = ["https://tempfile.aiquickdraw.com/v/a.mp4"]
-    return {"code": 200, "msg": "ok", "data": {"taskId": task_id, "info": {"resultUrls": urls}}}
-
-
-def web_service(redis_url: str, port: int, **env: str) -> Service:
-    settings = {
-        "REELKEEP_REDIS_URL": redis_url,
-        "REELKEEP_WEBHOOK_KEYS": ",".join(KEYS),
-        "REELKEEP_API_TOKENS": f"other-token, {TOKEN}",
-        "GUNICORN_CMD_ARGS": f"--bind 127.0.0.1:{port}",
-    }
-    argv = (sys.executable, "-m", "gunicorn", "--config", "python:app.web.gunicorn_conf", "app.web.wsgi:app")
-
-    def alive() -> bool:
-        try:
-            return requests.get(f"http://127.0.0.1:{port}/healthz", timeout=2).ok
-        except requests.RequestException:
-            return False
-
-    return Service("web", argv, {**os.environ, **settings, **env}, alive)
 
 
 @pytest.fixture(scope="module")
@@ -374,6 +317,16 @@ def test_an_upgrade_of_a_generation_without_a_verdict_is_a_conflict(web: Web) ->
     assert "PUT" in answer.json()["detail"]
     assert web.call("POST", f"/generations/{TASK}/upgrades", json={"kind": "2k"}).status_code == 400
     assert web.call("POST", f"/generations/{TASK}/upgrades", json={"kind": "4k", "index": 99}).status_code == 400
+
+
+def test_without_a_vendor_key_nothing_is_submitted(web: Web) -> None:
+    web.call("PUT", f"/generations/{TASK}")
+    before = web.contents()
+    for path in ("/generations", f"/generations/{TASK}/extensions"):
+        answer = web.call("POST", path, json={"prompt": "a cat"})
+        assert (answer.status_code, answer.json()["status"]) == (503, 503)
+        assert "REELKEEP_KIE_API_KEY" in answer.json()["detail"]
+    assert web.contents() == before
 
 
 def test_an_unknown_generation_cannot_be_tried_again(web: Web) -> None:

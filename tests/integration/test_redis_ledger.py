@@ -14,39 +14,20 @@ from app.adapters.celery_outlet import CeleryOutlet
 from app.adapters.redis_ledger import HISTORY, MOST_PENDING, RedisLedger, _Before, _commit_args, same_server
 from app.domain.errors import LedgerUnavailable
 from app.domain.generation import Generation
-from app.domain.states import State
-from app.domain.ledger import Draft, Entry, Recorded, Route, Tick, Trust
+from app.domain.ledger import Draft, Limit, Recorded, Slot, Tick
 from app.domain.policy import Policy
+from app.domain.states import State
 from app.domain.urls import Urls
 from app.domain.vendor import Progress, Verdict
-from app.domain.work import Item, Kind, Lane, Step
+from app.domain.work import Item, Kind, Lane, Step, order_name
 from app.embedded.redis_server import redis_server
 from app.embedded.service import free_port, running
 from app.pipeline.track import track
+from tests.integration.looks import entry, queued, together
 
 POLICY = Policy()
 TASK = "0819326cc7fddfd620baf6e1f0db7e2b"
 SETTLE = Item(Step.SETTLE, TASK)
-
-
-def entry(raw: str = "{}") -> Entry:
-    return Entry(at=1.0, route=Route.GENERATION, trust=Trust.SIGNED, raw=raw)
-
-
-@pytest.fixture
-def ledger(redis_url: str) -> RedisLedger:
-    return RedisLedger(redis_url)
-
-
-@pytest.fixture
-def client(redis_url: str) -> redis.Redis:
-    return redis.Redis.from_url(redis_url, decode_responses=True)
-
-
-def queued(client: redis.Redis, lane: Lane = Lane.QUICK) -> list[str]:
-    """The items in a Celery queue, oldest first."""
-    messages: list[Any] = client.lrange(lane.queue, 0, -1)  # type: ignore[assignment]
-    return [json.loads(json.loads(message)["body"])[1]["item"] for message in reversed(messages)]
 
 
 def succeed(ledger: RedisLedger, task_id: str = TASK, urls: tuple[str, ...] = ("https://x.kie.ai/a.mp4",)) -> None:
@@ -82,38 +63,31 @@ def test_an_unknown_token_changes_nothing(ledger: RedisLedger, client: redis.Red
     assert client.keys("*") == []
 
 
-def test_a_token_leads_to_the_upgrade_it_was_given_for(ledger: RedisLedger) -> None:
+def test_a_token_and_an_id_lead_to_the_order_they_were_given_for(ledger: RedisLedger) -> None:
     def transition(draft: Draft) -> None:
         draft.generation = Generation.track(TASK, draft.now, POLICY)
-        draft.tokens["secret"] = (Kind.UHD, 0)
-        draft.aliases["new-id"] = (Kind.UHD, 2)
+        draft.tokens["secret"] = order_name(TASK, Kind.UHD, 0, 1)
+        draft.aliases["new-id"] = order_name(TASK, Kind.UHD, 2, 3)
 
     ledger.change(TASK, transition)
     ledger.record(None, "secret", entry())
     ledger.record("new-id", None, entry())
-    named = [(pending.kind, pending.index) for pending in ledger.read(TASK).pending]
-    assert named == [(Kind.UHD, 0), (Kind.UHD, 2)]
+    named = [(pending.kind, pending.index, pending.order) for pending in ledger.read(TASK).pending]
+    assert named == [(Kind.UHD, 0, 1), (Kind.UHD, 2, 3)]
 
 
 def test_two_workers_never_both_win_a_claim(redis_url: str, ledger: RedisLedger) -> None:
     succeed(ledger)
     won: list[int | None] = []
-    start = threading.Barrier(8)
 
     def claim(draft: Draft) -> int | None:
         assert draft.generation is not None
         return draft.generation.claim_mirror(draft.generation.renditions[0], draft.now, POLICY)
 
     def work() -> None:
-        own = RedisLedger(redis_url)
-        start.wait()
-        won.append(own.change(TASK, claim))
+        won.append(RedisLedger(redis_url).change(TASK, claim))
 
-    threads = [threading.Thread(target=work) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    together(work)
     assert len(won) == 8
     assert [fence for fence in won if fence is not None] == [1]
 
@@ -336,6 +310,14 @@ def every_call(ledger: RedisLedger) -> list[Callable[[], object]]:
         lambda: ledger.take_turn("sweep", 1.0),
         lambda: ledger.note_health({"sweep_at": ""}),
         ledger.count,
+        ledger.wake,
+        lambda: ledger.reserve(str(SETTLE), 1.0, {}),
+        ledger.spent_today,
+        lambda: ledger.take_slot(Limit("polls", 1, 1.0), SETTLE),
+        lambda: ledger.confirm_slot(Limit("polls", 1, 1.0), Slot(None, "1")),
+        lambda: ledger.pause(Limit("polls", 1, 1.0), 1.0),
+        lambda: ledger.note_fault(str(SETTLE), "broken"),
+        ledger.stats,
     ]
 
 
@@ -364,60 +346,6 @@ def test_the_ledger_goes_on_after_a_restart_of_redis(tmp_path: Any) -> None:
         process.wait()
     with running(redis_server(tmp_path, port), tmp_path / "log"):
         assert len(ledger.read(TASK).pending) == 1, "the pooled connection is dead: a new one is made by itself"
-
-
-# --- money and rates -------------------------------------------------------------------------------------------------
-
-
-def together(work: Callable[[], object], times: int = 8) -> None:
-    threads = [threading.Thread(target=work) for _ in range(times)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-
-
-def test_a_budget_is_never_exceeded_by_one_credit(redis_url: str, client: redis.Redis) -> None:
-    granted: list[Item] = []
-    items = iter([Item(Step.UPGRADE, f"task-{number}", Kind.UHD) for number in range(80)])
-    lock = threading.Lock()
-
-    def work() -> None:
-        ledger = RedisLedger(redis_url)
-        for _ in range(10):
-            with lock:
-                item = next(items)
-            if ledger.reserve(str(item), 120, 1000) is None:
-                granted.append(item)
-
-    together(work)
-    assert len(granted) == 8, "960 of 1000 credits: a ninth would be over it"
-    [key] = client.keys("reelkeep:budget:*")  # type: ignore[misc]
-    assert client.hget(key, "total") == "960"
-    ledger = RedisLedger(redis_url)
-    assert ledger.reserve(str(granted[0]), 120, 1000) is None, "one reservation an item, however often it asks"
-    until = ledger.reserve("one-more", 120, 1000)
-    assert until is not None
-    assert until % 86400 == 0
-    assert 0 < until - ledger.now() <= 86400
-
-
-def test_no_window_ever_holds_more_than_its_slots(redis_url: str) -> None:
-    taken: list[tuple[float, float]] = []
-
-    def work() -> None:
-        ledger = RedisLedger(redis_url)
-        while (before := ledger.now()) < end:
-            if ledger.take_slot("orders", 5, 0.5) is None:
-                taken.append((before, ledger.now()))
-
-    end = RedisLedger(redis_url).now() + 2.2
-    together(work)
-    assert len(taken) >= 15, "the window moves on"
-    # A slot was taken at some moment between its two times; six that must all lie in less than a window are one too many.
-    taken.sort()
-    groups = [taken[first : first + 6] for first in range(len(taken) - 5)]
-    assert all(max(after for _, after in group) - group[0][0] >= 0.5 for group in groups)
 
 
 # --- faults ----------------------------------------------------------------------------------------------------------

@@ -1,14 +1,14 @@
 """Orders of upgrades: real ledger, real vendor client, the simulator's own books."""
 
-import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
 from app.adapters.kie import KieVendor
 from app.adapters.redis_ledger import RedisLedger
-from app.domain.generation import Rendition, RenditionState
 from app.domain.policy import Policy
+from app.domain.rendition import Rendition, RenditionState
 from app.domain.vendor import OrderAnswer
 from app.domain.work import Item, Kind, Step
 from app.pipeline.settle import settle
@@ -84,7 +84,7 @@ class Shop:
 
 @pytest.fixture
 def shop(redis_url: str) -> Iterator[Shop]:
-    with Simulator(Options(speed=600, rate_limit=0)) as simulator:
+    with Simulator(Options(speed=600, rate_limit=0, retry_after=1)) as simulator:
         yield Shop(simulator, redis_url)
 
 
@@ -130,8 +130,11 @@ def test_an_order_over_the_days_budget_waits_for_the_next_day(shop: Shop) -> Non
     assert held.work.at is not None
     assert held.work.at % 86400 == 0
     third = shop.succeed()
-    assert request_upgrade(third, Kind.UHD, 0, shop.ledger, thrifty)[0] is UpgradeRequest.OVER_BUDGET
-    assert request_upgrade(third, Kind.UHD, 0, shop.ledger, QUICK)[0] is UpgradeRequest.ACCEPTED
+    refused = request_upgrade(third, Kind.UHD, 0, shop.ledger, thrifty)
+    assert refused.outcome is UpgradeRequest.OVER_BUDGET
+    assert "REELKEEP_UPGRADE_CREDITS_PER_DAY" in refused.reason
+    accepted = request_upgrade(third, Kind.UHD, 0, shop.ledger, QUICK)
+    assert (accepted.outcome, accepted.reason) == (UpgradeRequest.ACCEPTED, "")
 
 
 def test_orders_keep_to_the_vendors_rate(shop: Shop) -> None:
@@ -141,9 +144,34 @@ def test_orders_keep_to_the_vendors_rate(shop: Shop) -> None:
     shop.ask(second, Kind.HD, policy=slow)
     assert (len(shop.bought(first)), len(shop.bought(second))) == (1, 0)
     held = shop.rendition(second, Kind.HD)
-    assert held.error == "waiting for the vendor's rate limit"
+    assert held.error == "waiting for its turn at the vendor's rate limit"
     assert held.work.at is not None
-    assert time.time() < held.work.at + 1
+    assert held.work.at > shop.ledger.now()
+
+
+def test_questions_about_an_order_that_was_taken_need_no_slot_for_orders(shop: Shop) -> None:
+    one_order = replace(QUICK, provider_rate=(1, 3000.0))
+    first, second = shop.succeed(upgrades=(Kind.UHD,)), shop.succeed(upgrades=(Kind.UHD,))
+
+    def ready() -> bool:
+        shop.ask(first, Kind.UHD, policy=one_order)
+        return bool(shop.rendition(first, Kind.UHD).url)
+
+    wait_for(ready)
+    shop.ask(second, Kind.UHD, policy=one_order)
+    assert (len(shop.bought(first)), len(shop.bought(second))) == (1, 0)
+
+
+def test_orders_need_no_slot_for_questions_and_questions_wait_for_theirs(shop: Shop) -> None:
+    no_questions = replace(QUICK, poll_rate=(1, 3000.0))
+    task_id = shop.succeed(upgrades=(Kind.UHD,))  # which has taken the only slot for questions
+    shop.ask(task_id, Kind.UHD, policy=no_questions)
+    assert shop.bought(task_id) == [("4k", 120)]
+    shop.ledger.change(task_id, lambda draft: draft.generation and draft.generation.renditions[1].work.put_back(0.0))
+    shop.ask(task_id, Kind.UHD, policy=no_questions)
+    held = shop.rendition(task_id, Kind.UHD)
+    assert held.error == "waiting for its turn at the vendor's rate limit"
+    assert [row["asks"] for row in shop.client.books()["purchases"]] == [1]
 
 
 def test_without_a_vendor_key_an_upgrade_ends_with_the_reason(shop: Shop) -> None:

@@ -39,13 +39,18 @@ def test_the_defaults_are_those_of_the_table() -> None:
         "s3_prefix": "veo/",
         "kie_api_key": SecretStr(""),
         "kie_base_url": "https://api.kie.ai",
+        "kie_api": "veo",
         "public_url": "",
         "webhook_keys": (),
         "allow_unsigned": False,
         "webhook_max_age": 900,
         "api_tokens": (),
         "upgrades": (),
+        "credits_per_day": None,
         "upgrade_credits_per_day": None,
+        "credits_per_generation": None,
+        "credits_warn_below": None,
+        "prices": {},
         "first_poll_after": 300,
         "poll_interval": 30,
         "poll_interval_max": 300,
@@ -54,6 +59,7 @@ def test_the_defaults_are_those_of_the_table() -> None:
         "sweep_every": 15,
         "lease": 60,
         "provider_rate": "20/10s",
+        "poll_rate": "100/10s",
         "download_hosts": ("*.aiquickdraw.com", "*.redpandaai.co", "*.kie.ai", "*.r2.cloudflarestorage.com"),
         "download_insecure": False,
         "download_max_bytes": 4 * GIB,
@@ -72,11 +78,14 @@ def test_the_rules_are_given_the_same_defaults() -> None:
 def test_the_rules_are_given_what_is_set() -> None:
     policy = _load(LEASE="0.5", POLL_INTERVAL="1.25", UPGRADES="4k").policy
     assert (policy.lease, policy.poll_interval, policy.upgrades) == (0.5, 1.25, (Kind.UHD,))
+    policy = _load(CREDITS_PER_DAY="500", CREDITS_PER_GENERATION="0", PRICES="4k=100").policy
+    assert (policy.credits_per_day, policy.credits_per_generation, policy.prices) == (500, 0, {"4k": 100})
 
 
 @pytest.mark.parametrize(("text", "rate"), [("20/10s", (20, 10)), ("5/1.5", (5, 1.5))])
-def test_the_rules_are_given_the_vendors_rate_in_numbers(text: str, rate: tuple[int, float]) -> None:
-    assert _load(PROVIDER_RATE=text).policy.provider_rate == rate
+@pytest.mark.parametrize("name", ["provider_rate", "poll_rate"])
+def test_the_rules_are_given_the_rates_in_numbers(name: str, text: str, rate: tuple[int, float]) -> None:
+    assert getattr(_load(**{name.upper(): text}).policy, name) == rate
 
 
 def test_the_broker_is_the_ledgers_redis_unless_it_is_set() -> None:
@@ -97,6 +106,17 @@ def test_the_broker_is_the_ledgers_redis_unless_it_is_set() -> None:
         ("DOWNLOAD_MIN_RATE", "16KiB", 16 * KIB),
         ("UPGRADE_CREDITS_PER_DAY", "0", 0),
         ("UPGRADE_CREDITS_PER_DAY", "240.5", 240.5),
+        ("CREDITS_PER_DAY", "0", 0),
+        ("CREDITS_PER_GENERATION", "370.5", 370.5),
+        ("CREDITS_WARN_BELOW", "1000", 1000),
+        ("PRICES", "", {}),
+        ("PRICES", "veo3=200", {"veo3": 200}),
+        (
+            "PRICES",
+            " veo3_fast=0 , veo3_lite=1.5,1080p=2, 4k=3 ,",
+            {"veo3_fast": 0, "veo3_lite": 1.5, "1080p": 2, "4k": 3},
+        ),
+        ("KIE_API", "jobs", "jobs"),
         ("ALLOW_UNSIGNED", "1", True),
         ("ALLOW_UNSIGNED", "0", False),
         ("S3_PREFIX", "videos", "videos/"),
@@ -116,6 +136,8 @@ def test_keys_are_read_for_rotation() -> None:
     assert [key.get_secret_value() for key in keys] == ["old", "new"]
 
 
+CREDITS = ["CREDITS_PER_DAY", "UPGRADE_CREDITS_PER_DAY", "CREDITS_PER_GENERATION", "CREDITS_WARN_BELOW"]
+RATES = ["PROVIDER_RATE", "POLL_RATE"]
 SECONDS = [
     "WEBHOOK_MAX_AGE",
     "FIRST_POLL_AFTER",
@@ -169,13 +191,17 @@ def test_what_is_no_time_is_refused_by_name(name: str, text: str) -> None:
         ("UPGRADES", "8k"),
         ("UPGRADES", "result"),
         ("UPGRADES", "4k;1080p"),
-        ("UPGRADE_CREDITS_PER_DAY", "-1"),
-        ("UPGRADE_CREDITS_PER_DAY", "much"),
-        ("UPGRADE_CREDITS_PER_DAY", "inf"),
-        ("PROVIDER_RATE", "20"),
-        ("PROVIDER_RATE", "20 per 10s"),
-        ("PROVIDER_RATE", "0/10s"),
-        ("PROVIDER_RATE", "20/0s"),
+        *[(name, text) for name in CREDITS for text in ("-1", "much", "inf", "nan")],
+        *[(name, text) for name in RATES for text in ("20", "20 per 10s", "0/10s", "20/0s", "-1/10s", "20/-1s")],
+        ("PRICES", "veo3"),
+        ("PRICES", "veo3="),
+        ("PRICES", "veo3=cheap"),
+        ("PRICES", "veo3=-1"),
+        ("PRICES", "veo3=inf"),
+        ("PRICES", "veo4=1"),
+        ("PRICES", "veo3:1"),
+        ("PRICES", "fast=1"),
+        ("KIE_API", "v2"),
         ("DOWNLOAD_MAX_BYTES", "0"),
         ("DOWNLOAD_MAX_BYTES", "-1"),
         ("DOWNLOAD_MAX_BYTES", "big"),
@@ -191,6 +217,12 @@ def test_a_wrong_value_is_refused_by_name(name: str, text: str) -> None:
 
 def test_a_wrong_upgrade_is_told_what_may_be_bought() -> None:
     assert _refusal(UPGRADES="8k") == "REELKEEP_UPGRADES: must be 1080p, 4k or both"
+
+
+def test_a_wrong_price_is_told_what_has_one() -> None:
+    assert _refusal(PRICES="veo4=1") == (
+        "REELKEEP_PRICES: must be name=credits, comma-separated, for veo3, veo3_fast, veo3_lite, 1080p, 4k"
+    )
 
 
 @pytest.mark.parametrize(
@@ -268,7 +300,7 @@ def test_a_dotenv_file_that_is_no_text_is_refused_by_name(tmp_path: Path) -> Non
     assert _refusal().startswith(".env: ")
 
 
-@pytest.mark.parametrize("name", ["UPGRADES", "LEASE", "REDIS_URL", "S3_PREFIX", "PROVIDER_RATE"])
+@pytest.mark.parametrize("name", ["UPGRADES", "LEASE", "REDIS_URL", "S3_PREFIX", "PROVIDER_RATE", "PRICES", "KIE_API"])
 def test_a_refusal_stays_one_line_whatever_was_set(name: str) -> None:
     assert _refusal(**{name: "/8k\nsecond line" * 100}).startswith(f"REELKEEP_{name}: ")
 
@@ -295,9 +327,16 @@ def test_a_process_that_stores_needs_a_bucket() -> None:
     assert _load(S3_BUCKET="b").require_bucket().s3_bucket == "b"
 
 
-def test_a_4ks_callback_comes_back_to_the_public_address_with_its_token() -> None:
-    assert _load(PUBLIC_URL="https://keep.example/").callback_url("tok") == "https://keep.example/callbacks/veo/4k/tok"
+def test_callbacks_come_back_to_the_public_address_with_their_token() -> None:
+    settings = _load(PUBLIC_URL="https://keep.example/")
+    assert settings.callback_url("tok") == "https://keep.example/callbacks/veo/tok"
+    assert settings.upgrade_callback_url("tok") == "https://keep.example/callbacks/veo/4k/tok"
 
 
 def test_without_a_public_address_no_callback_is_asked_for() -> None:
-    assert load().callback_url("tok") is None
+    assert (load().callback_url("tok"), load().upgrade_callback_url("tok")) == (None, None)
+
+
+@pytest.mark.parametrize(("values", "expected"), [({}, False), ({"KIE_API_KEY": "k"}, True)])
+def test_only_with_a_key_can_anything_be_submitted(values: dict[str, str], expected: bool) -> None:
+    assert _load(**values).can_submit is expected

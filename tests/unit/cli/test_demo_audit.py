@@ -18,12 +18,17 @@ SENT = Sent(DemoPath("4K", "4k-new-id", Expected(stored=("result/0",), bought=("
 class Books(SimulatorClient):
     """The vendor's books, without the vendor."""
 
-    def __init__(self, purchases: list[dict[str, Any]]) -> None:
+    def __init__(self, purchases: list[dict[str, Any]], created: int = 1) -> None:
         super().__init__("http://nowhere.example")
         self._purchases = purchases
+        self._created = created
 
     def books(self) -> dict[str, Any]:
-        return {"purchases": self._purchases, "files": {"/v/a.mp4": {"taskId": "task", "kind": "result", "index": 0}}}
+        return {
+            "purchases": self._purchases,
+            "files": {"/v/a.mp4": {"taskId": "task", "kind": "result", "index": 0}},
+            "generations": {f"task{number}": {"prompt": SENT.path.prompt} for number in range(self._created)},
+        }
 
     def true_bytes(self, path: str) -> bytes:
         return CONTENT
@@ -32,7 +37,8 @@ class Books(SimulatorClient):
 def shown(**changes: Any) -> dict[str, Any]:
     rendition = {"kind": "result", "index": 0, "state": "stored", "key": "veo/task/result-0.mp4"}
     rendition["sha256"] = hashlib.sha256(CONTENT).hexdigest()
-    return {"state": "complete", "callbacks": {"received": 1}, "renditions": [rendition], **changes}
+    shown = {"taskId": "task", "state": "complete", "callbacks": {"received": 1}, "renditions": [rendition]}
+    return {**shown, **changes}
 
 
 PURCHASE = {"taskId": "task", "kind": "4k", "index": 0, "credits": 120}
@@ -47,8 +53,9 @@ def bucket(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def faults(bucket: Path, *, sent: Sent = SENT, purchases: int = 1, **changes: Any) -> list[str]:
-    findings, strays = audit([sent], {"task": shown(**changes)}, bucket, Books([PURCHASE] * purchases), "veo/")
+def faults(bucket: Path, *, sent: Sent = SENT, purchases: int = 1, created: int = 1, **changes: Any) -> list[str]:
+    books = Books([PURCHASE] * purchases, created)
+    findings, strays = audit([sent], {sent.record_id: shown(**changes)}, bucket, books, "veo/")
     return findings[0].faults + strays
 
 
@@ -80,6 +87,28 @@ def test_an_object_too_many_is_found(bucket: Path) -> None:
 def test_a_purchase_forgotten_or_doubled_is_found(bucket: Path, purchases: int) -> None:
     [fault] = faults(bucket, purchases=purchases)
     assert fault.startswith("bought: ")
+
+
+@pytest.mark.parametrize("created", [0, 2])
+def test_a_generation_that_was_created_never_or_twice_is_found(bucket: Path, created: int) -> None:
+    assert faults(bucket, created=created) == [f"created {created} times"]
+
+
+def test_what_was_submitted_here_is_known_by_our_id(bucket: Path) -> None:
+    assert faults(bucket, sent=replace(SENT, record_id="sub_1")) == []
+
+
+def test_what_was_refused_has_neither_objects_nor_manifest(tmp_path: Path) -> None:
+    refused = replace(SENT, path=replace(SENT.path, expected=Expected(state="failed", stored=(), created=0)))
+    gone = {"taskId": None, "state": "failed", "renditions": []}
+    assert faults(tmp_path, sent=refused, purchases=0, created=0, **gone) == []
+
+
+def test_the_objects_of_an_extensions_parent_are_no_strays(bucket: Path) -> None:
+    (bucket / "veo/parent").mkdir()
+    (bucket / "veo/parent/result-0.mp4").write_bytes(CONTENT)
+    assert faults(bucket) == ["veo/parent/result-0.mp4"]
+    assert faults(bucket, sent=replace(SENT, parent="parent")) == []
 
 
 def test_a_wrong_state_is_found(bucket: Path) -> None:

@@ -62,17 +62,13 @@ def test_a_result_may_already_be_what_an_upgrade_would_give(kind: Kind, count: i
         (Kind.HD, BASE, None, "a 1080p with 720 lines (1280×720): at least 1080 were paid for"),
         (Kind.UHD, HD, None, "a 4k with 1080 lines (1920×1080): at least 2160 were paid for"),
         (Kind.UHD, Look(1080, 1920), None, "a 4k with 1080 lines (1080×1920): at least 2160 were paid for"),
-        (Kind.UHD, Look(3840, 2160, 8.75), BASE, ""),
-        (Kind.UHD, Look(3840, 2160, 7.25), BASE, ""),
-        (Kind.UHD, Look(3840, 2160, 8.751), BASE, "a 4k of 8.751 s: the result has 8 s"),
-        (Kind.HD, Look(1920, 1080, 4.0), BASE, "a 1080p of 4 s: the result has 8 s"),
+        (Kind.UHD, Look(3840, 2160, 4.0), BASE, ""),
         (Kind.HD, Look(1920, 1080, 8.0, audio=False), BASE, "a 1080p without sound: the result has sound"),
         (Kind.HD, Look(1920, 1080, 8.0, audio=False), Look(audio=False), ""),
         (Kind.HD, Look(1920, 1080, 8.0, audio=False), Look(), ""),
         (Kind.HD, HD, Look(audio=False), ""),
-        (Kind.UHD, UHD, UPRIGHT, "a landscape 4k (3840×2160): the result is portrait"),
-        (Kind.HD, Look(1080, 1920), BASE, "a portrait 1080p (1080×1920): the result is landscape"),
-        (Kind.HD, Look(1080, 1080), BASE, "a square 1080p (1080×1080): the result is landscape"),
+        (Kind.UHD, UHD, UPRIGHT, ""),
+        (Kind.HD, Look(1080, 1080), BASE, ""),
     ],
 )
 def test_an_upgrade_is_held_against_its_kind_and_its_result(
@@ -117,8 +113,7 @@ def test_all_faults_are_named() -> None:
         "a landscape result (640×360): 9:16 was asked for"
     )
     assert compare(Kind.UHD, NOTHING_ASKED, Look(640, 360, 2.0, audio=False), UPRIGHT) == (
-        "a 4k with 360 lines (640×360): at least 2160 were paid for; a 4k of 2 s: the result has 8 s; "
-        "a 4k without sound: the result has sound; a landscape 4k (640×360): the result is portrait"
+        "a 4k with 360 lines (640×360): at least 2160 were paid for; a 4k without sound: the result has sound"
     )
 
 

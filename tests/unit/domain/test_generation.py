@@ -7,9 +7,9 @@ import pytest
 from app.domain.callbacks import Outcome
 from app.domain.container import Media
 from app.domain.generation import MOST_HEARD, Generation
-from app.domain.states import State
 from app.domain.policy import Policy
 from app.domain.rendition import RenditionState
+from app.domain.states import State
 from app.domain.urls import Urls
 from app.domain.vendor import Progress, Verdict
 from app.domain.work import Kind

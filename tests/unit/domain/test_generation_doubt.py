@@ -4,8 +4,8 @@ import pytest
 
 from app.domain.callbacks import Outcome
 from app.domain.generation import Generation
-from app.domain.states import State
 from app.domain.policy import INVISIBLE, Policy
+from app.domain.states import State
 from app.domain.urls import Urls
 from app.domain.vendor import Progress, Verdict
 

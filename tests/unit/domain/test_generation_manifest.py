@@ -4,9 +4,9 @@ import pytest
 
 from app.domain.container import Media
 from app.domain.generation import Generation
-from app.domain.states import State
 from app.domain.policy import Policy
 from app.domain.rendition import RenditionState
+from app.domain.states import State
 from app.domain.urls import Urls
 from app.domain.vendor import OrderAnswer, OrderProgress, Progress, Verdict
 from app.domain.work import Item, Kind, Step

@@ -4,9 +4,9 @@ import pytest
 
 from app.domain.container import Media
 from app.domain.generation import Generation
-from app.domain.states import State
 from app.domain.policy import DEAD_ROUNDS, Policy
 from app.domain.rendition import Rendition, RenditionState
+from app.domain.states import State
 from app.domain.urls import Urls
 from app.domain.vendor import Progress, Verdict
 

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.policy import INVISIBLE, Policy
+from app.domain.policy import INVISIBLE, PRICES, Policy
+from app.domain.requests import ExtendRequest, GenerateRequest, Request
 from app.domain.work import Kind
 
 POLICY = Policy()
@@ -64,3 +65,46 @@ def test_a_link_must_be_dead_for_six_of_the_longest_pauses(retry_max: float, aft
 
 def test_the_defaults_spend_no_money() -> None:
     assert POLICY.upgrades == ()
+
+
+def _generate(**fields: object) -> Request:
+    return GenerateRequest.model_validate({"prompt": "a cat", **fields})
+
+
+def _extend(model: str) -> Request:
+    return ExtendRequest.model_validate({"taskId": "t1", "prompt": "it goes on", "model": model})
+
+
+@pytest.mark.parametrize(
+    ("request_", "price"),
+    [
+        (_generate(), 60),
+        (_generate(model="veo3"), 250),
+        (_generate(model="veo3_lite"), 30),
+        (_generate(resolution="720p"), 60),
+        (_generate(resolution="1080p"), 65),
+        (_generate(resolution="4k"), 180),
+        (_generate(model="veo3", resolution="4k"), 370),
+        (_extend("fast"), 60),
+        (_extend("quality"), 250),
+        (_extend("lite"), 30),
+    ],
+)
+def test_a_request_is_reckoned_to_cost_what_its_model_and_size_do(request_: Request, price: float) -> None:
+    assert POLICY.price_of(request_) == price
+
+
+def test_upgrades_are_reckoned_to_cost_what_is_known_of_the_vendors_prices() -> None:
+    assert {kind: POLICY.price(kind) for kind in (Kind.HD, Kind.UHD)} == {Kind.HD: 5, Kind.UHD: 120}
+
+
+def test_a_price_that_is_set_is_taken_for_everything_that_has_it() -> None:
+    policy = Policy(prices={"veo3_fast": 1.5, "4k": 0.0})
+    assert (policy.price(Kind.UHD), policy.price(Kind.HD)) == (0.0, PRICES["1080p"])
+    assert policy.price_of(_generate(resolution="4k")) == 1.5
+    assert (policy.price_of(_extend("fast")), policy.price_of(_extend("quality"))) == (1.5, PRICES["veo3"])
+
+
+@pytest.mark.parametrize(("rate", "window"), [((20, 10.0), 10.5), ((5, 2.0), 2.1)])
+def test_orders_keep_to_a_window_a_little_longer_than_the_vendors(rate: tuple[int, float], window: float) -> None:
+    assert Policy(provider_rate=rate).order_window == pytest.approx(window)

@@ -89,6 +89,43 @@ def test_every_kind_is_found_in_either_spelling() -> None:
     assert camel == snake == Urls(origin=(A,), full=(A,), image=(A,))
 
 
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ([A, None, B], (A, "", B)),
+        ([None, A], ("", A)),
+        ([A, "ftp://x/a"], (A, "")),
+        ([A, 7, {}, B], (A, "", "", B)),
+        ([A, B], (A, B)),
+        (json.dumps([A, None]), (A, "")),
+        (f"[{A}, null]", (A, "")),
+        (A, (A,)),
+        ([None, ""], ()),
+        ([], ()),
+        (None, ()),
+        ("nothing", ()),
+    ],
+)
+def test_where_places_are_kept_an_empty_text_stands_for_what_is_missing(
+    value: object, expected: tuple[str, ...]
+) -> None:
+    assert read_urls(value, keep_places=True) == expected
+    assert read_urls(value) == tuple(url for url in expected if url)
+
+
+def test_an_absurd_number_of_gaps_is_cut() -> None:
+    assert len(read_urls([A, *[None] * 10_000], keep_places=True)) == MOST
+
+
+def test_places_are_kept_among_results_alone() -> None:
+    lists = {"resultUrls": [None, A], "originUrls": [None, A], "fullResultUrls": [None, A], "imageUrls": [None, A]}
+    assert collect_urls(lists) == Urls(result=("", A), origin=(A,), full=(A,), image=(A,))
+
+
+def test_a_list_of_nothing_but_gaps_gives_way_to_the_next_place() -> None:
+    assert collect_urls({"resultUrls": [None, None]}, {"resultUrls": [None, A]}) == Urls(result=("", A))
+
+
 def test_a_picture_alone_counts_as_no_video() -> None:
     assert not Urls(image=(A,))
     assert not NO_URLS

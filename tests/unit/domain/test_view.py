@@ -4,12 +4,15 @@ import json
 
 import pytest
 
+from app.domain.asked import Asked
 from app.domain.container import Media
 from app.domain.generation import Generation
 from app.domain.policy import Policy
 from app.domain.rendition import RenditionState
+from app.domain.requests import ExtendRequest, GenerateRequest, Request
+from app.domain.submission import Submission
 from app.domain.urls import Urls
-from app.domain.vendor import OrderAnswer, OrderProgress, Progress, Verdict
+from app.domain.vendor import OrderAnswer, OrderProgress, Progress, SubmitAnswer, SubmitProgress, Verdict
 from app.domain.view import describe, show_time
 from app.domain.work import Kind
 
@@ -47,12 +50,16 @@ def test_a_generation_is_described_with_every_field(busy: Generation) -> None:
     described = describe(busy)
     renditions = described.pop("renditions")
     assert described == {
+        "id": None,
         "taskId": "t1",
         "state": "mirroring",
         "code": 200,
         "msg": "done",
         "error": None,
+        "mismatch": None,
         "fallback": False,
+        "extends": None,
+        "request": None,
         "labels": {"project": "cats"},
         "upgrades": ["4k"],
         "trackedAt": "2026-08-06T06:57:57.000Z",
@@ -60,6 +67,7 @@ def test_a_generation_is_described_with_every_field(busy: Generation) -> None:
         "completeAt": None,
         "verdictFrom": "callback",
         "callbacks": {"received": 2, "duplicates": 1},
+        "creditsReserved": None,
         "creditsConsumed": 60.5,
     }
     assert renditions[0] == {
@@ -72,11 +80,52 @@ def test_a_generation_is_described_with_every_field(busy: Generation) -> None:
         "width": 1280,
         "height": 720,
         "seconds": 8.0,
+        "audio": None,
+        "mismatch": None,
         "attempts": 1,
         "storedAt": "2026-08-06T06:58:02.000Z",
         "nextAt": None,
         "error": None,
     }
+
+
+def test_what_was_submitted_here_says_what_was_asked_for_and_what_it_costs(busy: Generation) -> None:
+    busy.adopt(_submission(EXTENSION, price=250.0), START + 10)
+    described = describe(busy)
+    assert (described["id"], described["taskId"], described["extends"]) == (OWN_ID, "t1", "t0")
+    assert described["request"] == {"taskId": "t0", "prompt": "it goes on", "model": "quality"}
+    assert (described["creditsReserved"], described["creditsConsumed"]) == (250.0, 60.5)
+
+
+def test_an_upgrade_says_what_it_costs_and_how_often_it_was_ordered(busy: Generation) -> None:
+    result, _, upgrade = describe(busy)["renditions"]
+    assert (upgrade["creditsReserved"], upgrade["creditsConsumed"], upgrade["orders"]) == (120.0, None, 1)
+    assert not {"creditsReserved", "creditsConsumed", "orders"} & result.keys()
+    order = busy.renditions[2].order
+    assert order is not None
+    order.credits = 0.0
+    assert describe(busy)["renditions"][2]["creditsConsumed"] == 0.0
+
+
+def test_an_upgrade_that_was_not_ordered_costs_nothing_yet(mirroring: Generation) -> None:
+    mirroring.want_upgrade(Kind.HD, 0, 1000.0)
+    upgrade = describe(mirroring)["renditions"][1]
+    assert (upgrade["creditsReserved"], upgrade["creditsConsumed"], upgrade["orders"]) == (None, None, 0)
+
+
+def test_what_is_not_as_it_was_asked_is_said(policy: Policy) -> None:
+    generation = Generation.track("t1", START, policy)
+    urls, asked = Urls(result=("https://x/0.mp4", "")), Asked(resolution="1080p")
+    generation.hear(Verdict(Progress.SUCCEEDED, 200, "", urls, asked=asked), "poll", START)
+    media = Media("video/mp4", "mp4", 1280, 720, 8.0, audio=True)
+    generation.store(generation.renditions[0], "key", 5, "ab" * 32, media, START)
+    described = describe(generation)
+    assert described["mismatch"] == "the vendor's list of results has 2 entries, of which 1 name no file"
+    result = described["renditions"][0]
+    assert (result["mismatch"], result["audio"]) == (
+        "a result with 720 lines (1280×720): 1080p was asked for",
+        True,
+    )
 
 
 def test_a_rendition_that_is_under_way_says_when_it_is_next_looked_at_and_why(busy: Generation) -> None:
@@ -141,3 +190,120 @@ def test_a_rendition_that_ended_has_no_next_time(mirroring: Generation) -> None:
 )
 def test_times_are_utc_with_milliseconds(at: float | None, shown: str | None) -> None:
     assert show_time(at) == shown
+
+
+# --- submissions that no generation has come of yet ---------------------------------------------------------------------
+
+OWN_ID = "sub_0123456789abcdef0123456789abcdef"
+PICTURES = ["https://x/a.png?sig=secret"]
+CAT = GenerateRequest(prompt="a cat", imageUrls=PICTURES, model="veo3")
+EXTENSION = ExtendRequest(taskId="t0", prompt="it goes on", model="quality")
+ANSWERS = {progress: SubmitAnswer(progress, 402, "so it is") for progress in SubmitProgress}
+
+
+def _submission(request: Request = CAT, price: float = 0.0) -> Submission:
+    submission = Submission(
+        id=OWN_ID,
+        tracked_at=START,
+        since=START,
+        request=request,
+        fingerprint="f",
+        labels={"project": "cats"},
+        upgrades=[Kind.UHD],
+        token="secret-token",
+        price=price,
+    )
+    submission.work.at = START + 5
+    return submission
+
+
+def _sent(policy: Policy, answer: SubmitAnswer) -> Submission:
+    submission = _submission()
+    fence = submission.claim(START + 5, policy, early=False)
+    assert fence is not None
+    assert submission.may_send(fence, START + 5, policy) == 1
+    submission.hear(answer, 1, START + 6, policy, 0.5)
+    return submission
+
+
+def test_a_submission_is_described_with_every_field() -> None:
+    assert describe(_submission(price=250.0)) == {
+        "id": OWN_ID,
+        "taskId": None,
+        "state": "waiting",
+        "code": None,
+        "msg": "",
+        "error": None,
+        "mismatch": None,
+        "fallback": False,
+        "extends": None,
+        "request": {
+            "prompt": "a cat",
+            "imageUrls": ["https://x/a.png"],
+            "model": "veo3",
+            "aspect_ratio": "16:9",
+            "enableTranslation": True,
+            "enableFallback": False,
+        },
+        "labels": {"project": "cats"},
+        "upgrades": ["4k"],
+        "trackedAt": "2026-08-06T06:57:57.000Z",
+        "sentAt": None,
+        "nextAt": "2026-08-06T06:58:02.000Z",
+        "verdictAt": None,
+        "completeAt": None,
+        "verdictFrom": None,
+        "callbacks": {"received": 0, "duplicates": 0},
+        "creditsReserved": 250.0,
+        "creditsConsumed": None,
+        "renditions": [],
+    }
+
+
+def test_a_submission_has_the_names_of_a_generation(waiting: Generation) -> None:
+    assert describe(_submission()).keys() - describe(waiting).keys() == {"sentAt", "nextAt"}
+    assert describe(waiting).keys() <= describe(_submission()).keys()
+
+
+def test_an_extension_says_what_it_extends() -> None:
+    assert describe(_submission(EXTENSION))["extends"] == "t0"
+
+
+@pytest.mark.parametrize(
+    ("answer", "state", "error", "sent", "due"),
+    [
+        (
+            ANSWERS[SubmitProgress.REFUSED],
+            "failed",
+            "the vendor refused it, nothing was created: so it is",
+            False,
+            False,
+        ),
+        (ANSWERS[SubmitProgress.BUSY], "waiting", "not taken yet, goes again: so it is", False, True),
+        (ANSWERS[SubmitProgress.UNCERTAIN], "uncertain", "it may or may not have been created (so it is)", True, True),
+    ],
+    ids=["refused", "busy", "uncertain"],
+)
+def test_a_submission_says_what_became_of_it_and_when_it_is_looked_at_next(
+    policy: Policy, answer: SubmitAnswer, state: str, error: str, sent: bool, due: bool
+) -> None:
+    described = describe(_sent(policy, answer))
+    assert (described["state"], described["code"], described["msg"]) == (state, 402, "so it is")
+    assert described["error"].startswith(error)
+    assert described["sentAt"] == ("2026-08-06T06:58:02.000Z" if sent else None)
+    assert (described["nextAt"] is not None) is due
+
+
+@pytest.mark.parametrize("linked", [False, True])
+def test_a_submission_that_was_created_waits_under_the_vendors_id(policy: Policy, linked: bool) -> None:
+    submission = _sent(policy, SubmitAnswer(SubmitProgress.CREATED, 200, "success", "v1"))
+    if linked:
+        submission.link()
+    described = describe(submission)
+    assert (described["id"], described["taskId"], described["state"]) == (OWN_ID, "v1", "waiting")
+    assert described["error"] is None
+
+
+def test_neither_tokens_nor_signed_queries_of_a_submission_are_shown(policy: Policy) -> None:
+    for answer in ANSWERS.values():
+        assert "secret" not in json.dumps(describe(_sent(policy, answer)), allow_nan=False)

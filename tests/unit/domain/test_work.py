@@ -14,16 +14,21 @@ from app.domain.work import (
     Lane,
     Step,
     Work,
+    is_submission_id,
     is_task_id,
     task_name,
+    order_account,
+    order_name,
 )
 
-items = st.builds(
+OWN_ID = "sub_0123456789abcdef0123456789abcdef"
+vendors_items = st.builds(
     lambda step, task_id, rendition: Item(step, task_id, *rendition),
-    st.sampled_from(Step),
-    st.from_regex(r"\A[A-Za-z0-9_-]{1,128}\Z"),
+    st.sampled_from([step for step in Step if step is not Step.SUBMIT]),
+    st.from_regex(r"\A[A-Za-z0-9_-]{1,128}\Z").filter(is_task_id),
     st.just(()) | st.tuples(st.sampled_from(Kind), st.integers(0, 99)),
 )
+items = vendors_items | st.builds(Item, st.just(Step.SUBMIT), st.from_regex(r"\Asub_[0-9a-f]{32}\Z"))
 
 
 @given(items)
@@ -38,7 +43,18 @@ def test_any_other_text_is_no_item(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["settle/../x", "settle/", "nothing/t1", "mirror/t1/result", "mirror/t1/x/0", "mirror/t1/4k/a"]
+    "text",
+    [
+        "settle/../x",
+        "settle/",
+        "nothing/t1",
+        "mirror/t1/result",
+        "mirror/t1/x/0",
+        "mirror/t1/4k/a",
+        "submit/t1",
+        f"settle/{OWN_ID}",
+        f"mirror/{OWN_ID}/4k/0",
+    ],
 )
 def test_an_item_that_is_nearly_right_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
@@ -48,6 +64,7 @@ def test_an_item_that_is_nearly_right_is_refused(text: str) -> None:
 def test_an_items_text_is_what_a_message_carries() -> None:
     assert str(Item(Step.MIRROR, "t1", Kind.UHD, 2)) == "mirror/t1/4k/2"
     assert str(Item(Step.SETTLE, "t1")) == "settle/t1"
+    assert str(Item(Step.SUBMIT, OWN_ID)) == f"submit/{OWN_ID}"
 
 
 def test_every_step_has_a_lane_and_a_task_name_of_its_own() -> None:
@@ -66,7 +83,7 @@ def test_manifests_have_a_queue_of_their_own() -> None:
 
 
 def test_the_periodic_jobs_are_tasks_of_their_own() -> None:
-    assert (SWEEP_TASK, CHECK_TASK) == ("reelkeep.sweep", "reelkeep.check_bucket")
+    assert (SWEEP_TASK, CHECK_TASK) == ("reelkeep.sweep", "reelkeep.check_outside")
     assert not {SWEEP_TASK, CHECK_TASK} & {task_name(step) for step in Step}
 
 
@@ -75,9 +92,33 @@ def test_the_vendors_ids_are_ids(value: str) -> None:
     assert is_task_id(value)
 
 
-@pytest.mark.parametrize("value", ["", "a" * 129, "a/b", "a.b", "a\n", "ä", "٣", None, 7])
+@pytest.mark.parametrize("value", ["", "a" * 129, "a/b", "a.b", "a\n", "ä", "٣", None, 7, OWN_ID])
 def test_nothing_else_is_an_id(value: object) -> None:
     assert not is_task_id(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (OWN_ID, True),
+        (OWN_ID[:-1], False),
+        (f"{OWN_ID}0", False),
+        (f"{OWN_ID}\n", False),
+        (OWN_ID.upper(), False),
+        (OWN_ID.replace("0", "g"), False),
+        (OWN_ID[4:], False),
+        ("", False),
+        (None, False),
+    ],
+)
+def test_our_own_ids_are_told_from_the_vendors(value: object, expected: bool) -> None:
+    assert is_submission_id(value) is expected
+    assert not (is_submission_id(value) and is_task_id(value))
+
+
+def test_an_upgrade_has_a_name_and_each_order_of_it_an_account() -> None:
+    assert order_name("t1", Kind.UHD, 2) == "t1/4k/2"
+    assert order_account("t1", Kind.UHD, 2, 3) == "upgrade/t1/4k/2#3"
 
 
 def test_work_that_is_due_is_claimed_for_a_lease() -> None:

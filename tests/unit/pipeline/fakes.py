@@ -4,15 +4,16 @@ import io
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TypeVar
+from functools import partial
+from typing import TypeVar, cast
 
 from app.domain.container import Media
 from app.domain.errors import LedgerUnavailable, StoreUnavailable
 from app.domain.generation import Generation
-from app.domain.states import State
-from app.domain.ledger import Draft, Entry, Health, Limit, Page, Pending, Recorded, Route, Tick, Trust
+from app.domain.ledger import Draft, Entry, Health, Limit, Page, Pending, Recorded, Route, Slot, Tick, Trust
 from app.domain.ports import Download
 from app.domain.requests import Request
+from app.domain.states import State
 from app.domain.submission import Submission
 from app.domain.vendor import OrderAnswer, SubmitAnswer, Verdict
 from app.domain.work import Item, Kind, is_submission_id
@@ -22,6 +23,41 @@ T = TypeVar("T")
 
 class Died(BaseException):
     """The process was killed here."""
+
+
+@dataclass
+class Fate:
+    """Kills a worker at one of its calls to the outside: before the call has had an effect, or after, when its answer is lost."""
+
+    #: which of the calls, from 1; 0: none
+    fatal: int
+    after: bool
+    calls: int = 0
+
+    def watch(self, watched: T) -> T:
+        """The same thing; calling its methods is fateful."""
+        return cast(T, _Watched(watched, self))
+
+    def call(self, method: Callable[..., object], *args: object, **named: object) -> object:
+        """Make a call, if it is not the fatal one."""
+        self.calls += 1
+        is_fatal = self.calls == self.fatal
+        if is_fatal and not self.after:
+            raise Died
+        answer = method(*args, **named)
+        if is_fatal:
+            raise Died
+        return answer
+
+
+@dataclass
+class _Watched:
+    watched: object
+    fate: Fate
+
+    def __getattr__(self, name: str) -> object:
+        found = getattr(self.watched, name)
+        return partial(self.fate.call, found) if callable(found) else found
 
 
 @dataclass
@@ -36,7 +72,7 @@ class MemoryLedger:
     #: those of the submission
     pending_there: list[Pending] = field(default_factory=list)
     kept: list[Entry] = field(default_factory=list)
-    aliases: dict[str, tuple[Kind, int]] = field(default_factory=dict)
+    aliases: dict[str, str] = field(default_factory=dict)
     tokens: dict[str, str] = field(default_factory=dict)
     #: numbers of those calls of `change`, from 1, at which the ledger is away
     outages: set[int] = field(default_factory=set)
@@ -47,6 +83,7 @@ class MemoryLedger:
     reserved: list[tuple[str, float, dict[str, float]]] = field(default_factory=list)
     settled: dict[str, float] = field(default_factory=dict)
     slots: list[tuple[Limit, Item]] = field(default_factory=list)
+    confirmed: list[str] = field(default_factory=list)
     pauses: list[tuple[str, float]] = field(default_factory=list)
     recorded: list[tuple[str | None, str | None, Entry]] = field(default_factory=list)
     turns: dict[str, bool] = field(default_factory=dict)
@@ -63,10 +100,16 @@ class MemoryLedger:
         entry = Entry(at=self.now, route=route, trust=trust, raw=raw)
         self.pending.append(Pending(entry, *(upgrade or ())))
 
+    def call_back_there(self, raw: str) -> None:
+        """Have a callback wait that came in under the submission's token."""
+        self.pending_there.append(Pending(Entry(at=self.now, route=Route.GENERATION, trust=Trust.SIGNED, raw=raw)))
+
     def record(self, task_id: str | None, token: str | None, entry: Entry) -> Recorded:
         if token is not None and token not in self.tokens:
             return Recorded.UNKNOWN_TOKEN
         self.recorded.append((task_id, token, entry))
+        names_submission = token is not None and is_submission_id(self.tokens[token])
+        (self.pending_there if names_submission else self.pending).append(Pending(entry))
         return Recorded.RECORDED
 
     def change(self, record_id: str, transition: Callable[[Draft], T], focus: Item | None = None) -> T:
@@ -75,6 +118,7 @@ class MemoryLedger:
             raise LedgerUnavailable("Redis is down")
         transition(self.read(record_id))
         draft = self.read(record_id)
+        before = draft.record.bills() if draft.record else {}
         outcome = transition(draft)
         if draft.generation is not None:
             text = draft.generation.model_dump_json(exclude_defaults=True)
@@ -86,15 +130,17 @@ class MemoryLedger:
         self.kept += draft.history
         self.aliases |= draft.aliases
         self.tokens |= draft.tokens
+        after = draft.record.bills() if draft.record else {}
+        self.settled |= {account: credits for account, credits in after.items() if before.get(account) != credits}
         return outcome
 
     def read(self, record_id: str) -> Draft:
         if is_submission_id(record_id):
             own = self.submission if self.submission and self.submission.id == record_id else None
             copy = own.model_copy(deep=True) if own else None
-            return Draft(self.now, None, list(self.pending_there), submission=copy)
-        generation = self.generation.model_copy(deep=True) if self.generation else None
-        return Draft(self.now, generation, list(self.pending))
+            return Draft(self.now, None, list(self.pending_there), submission=copy, record_id=record_id)
+        known = self.generation if self.generation and self.generation.task_id == record_id else None
+        return Draft(self.now, known.model_copy(deep=True) if known else None, list(self.pending), record_id=record_id)
 
     def history(self, task_id: str) -> list[Entry]:
         return self.kept
@@ -115,15 +161,15 @@ class MemoryLedger:
         self.reserved.append((name, credits, dict(limits)))
         return self.over_budget
 
-    def settle_credits(self, name: str, credits: float) -> None:
-        self.settled[name] = credits
-
     def spent_today(self) -> dict[str, float]:
         return {}
 
-    def take_slot(self, limit: Limit, item: Item) -> float | None:
+    def take_slot(self, limit: Limit, item: Item, *, waits: bool = True) -> Slot:
         self.slots.append((limit, item))
-        return self.no_slot
+        return Slot(self.no_slot, "" if self.no_slot else str(len(self.slots)))
+
+    def confirm_slot(self, limit: Limit, slot: Slot) -> None:
+        self.confirmed.append(slot.name)
 
     def pause(self, limit: Limit, seconds: float) -> None:
         self.pauses.append((limit.name, seconds))
@@ -148,11 +194,13 @@ class ScriptedVendor:
     credits: list[float | BaseException] = field(default_factory=list)
     repeats_are_questions: bool = True
     links: list[str | BaseException | None] = field(default_factory=list)
-    #: `details <id>`, `4k <id> <index> <callback URL>`, `renew <url>`
+    #: `submit <prompt> <callback URL>`, `details <id>`, `4k <id> <index> <callback URL>`, `renew <url>`
     asked: list[str] = field(default_factory=list)
+    submitted: list[Request] = field(default_factory=list)
 
     def submit(self, request: Request, callback_url: str | None) -> SubmitAnswer:
         self.asked.append(f"submit {request.prompt} {callback_url}")
+        self.submitted.append(request)
         return _next(self.submits)
 
     def read_credit(self) -> float:

@@ -13,9 +13,10 @@ from app.domain.errors import (
     VendorUnreachable,
 )
 from app.domain.generation import Generation
-from app.domain.states import State
+from app.domain.ledger import Limit
 from app.domain.policy import DEAD_ROUNDS, Policy
 from app.domain.rendition import Order, Rendition, RenditionState
+from app.domain.states import State
 from app.domain.urls import NO_URLS, Urls
 from app.domain.vendor import Progress, Verdict
 from app.domain.work import Item, Kind, Step
@@ -240,6 +241,28 @@ def test_a_fresh_link_that_has_died_is_not_tried_for_ever(attempt: Attempt) -> N
     assert attempt.fetcher.fetched == [(FRESH, False), (URL, False)]
 
 
+def test_the_vendor_is_asked_about_a_dead_link_at_the_pace_of_questions(attempt: Attempt) -> None:
+    attempt.policy = Policy(poll_rate=(7, 3.0))
+    attempt.fetcher.failure, attempt.vendor.details["t1"] = DEAD, [MOVED]
+    attempt.run()
+    assert attempt.ledger.slots == [(Limit("polls", 7, 3.0), MIRROR)]
+
+
+def test_without_a_slot_nobody_is_asked_about_a_dead_link(attempt: Attempt) -> None:
+    _first(attempt.ledger).link = FRESH
+    attempt.fetcher.failure, attempt.ledger.no_slot = DEAD, 1003.5
+    rendition = attempt.run()
+    assert (attempt.vendor.asked, rendition.link, rendition.dead_rounds) == ([], "", 0)
+    assert rendition.error == f"{DEAD}; no fresh link yet: enough others are asked about just now"
+
+
+@pytest.mark.parametrize("keyed", [True, False])
+def test_what_needs_no_question_takes_no_slot(attempt: Attempt, keyed: bool) -> None:
+    attempt.fetcher.failure = FetchFailed("cut short") if keyed else DEAD
+    attempt.run(keyed=keyed)
+    assert attempt.ledger.slots == []
+
+
 # --- where a link is renewed -------------------------------------------------------------------------------------------
 
 EVERYTHING = Verdict(
@@ -258,6 +281,8 @@ EVERYTHING = Verdict(
         (Kind.RESULT, 1, "a1", "t1", "https://n/r1"),
         (Kind.ORIGIN, 0, "", "t1", "https://n/o0"),
         (Kind.FULL, 0, "", "t1", "https://n/f0"),
+        (Kind.HD, 0, "a1", "a1", "https://n/r0"),
+        (Kind.HD, 1, "a1", "a1", "https://n/r0"),
         (Kind.UHD, 0, "a1", "a1", "https://n/r0"),
         (Kind.UHD, 1, "a1", "a1", "https://n/r0"),
         (Kind.IMAGE, 0, "a1", "a1", "https://n/i0"),
@@ -287,10 +312,10 @@ def test_a_result_that_the_details_have_no_longer_has_a_fresh_link_at_most(vendo
     assert renew_link(Item(Step.MIRROR, "t1", Kind.RESULT, 1), URL, "", vendor) is None
 
 
-@pytest.mark.parametrize(("kind", "alias"), [(Kind.HD, ""), (Kind.HD, "a1"), (Kind.UHD, ""), (Kind.IMAGE, "")])
-def test_the_parents_details_are_never_asked_about_an_upgrade(vendor: ScriptedVendor, kind: Kind, alias: str) -> None:
+@pytest.mark.parametrize("kind", [Kind.HD, Kind.UHD, Kind.IMAGE])
+def test_the_parents_details_are_never_asked_about_an_upgrade(vendor: ScriptedVendor, kind: Kind) -> None:
     vendor.links = [FRESH]
-    assert renew_link(Item(Step.MIRROR, "t1", kind, 0), URL, alias, vendor) == Renewal(link=FRESH)
+    assert renew_link(Item(Step.MIRROR, "t1", kind, 0), URL, "", vendor) == Renewal(link=FRESH)
     assert vendor.asked == [f"renew {URL}"]
 
 
@@ -302,27 +327,31 @@ def test_a_vendor_that_cannot_be_asked_has_not_said_that_there_is_no_link(vendor
         renew_link(MIRROR, URL, "", vendor)
 
 
-@pytest.mark.parametrize("kind", [Kind.UHD, Kind.IMAGE])
-def test_a_4k_and_its_picture_are_asked_for_by_the_4ks_own_id(
-    succeeded: MemoryLedger, policy: Policy, kind: Kind
+@pytest.mark.parametrize(
+    ("kind", "alias", "url"),
+    [
+        (Kind.UHD, "a1", "https://n/r0"),
+        (Kind.IMAGE, "a1", "https://n/i0"),
+        (Kind.HD, "b1", "https://n/r0"),
+    ],
+)
+def test_an_upgrade_and_its_picture_are_asked_for_by_its_own_id(
+    succeeded: MemoryLedger, policy: Policy, kind: Kind, alias: str, url: str
 ) -> None:
     generation = _known(succeeded)
-    order = Order(intended_at=1000.0, alias="a1")
     generation.renditions = [
-        Rendition(kind=Kind.UHD, since=1000.0, url="https://x/4k.mp4", order=order),
-        Rendition(kind=Kind.IMAGE, since=1000.0, url="https://x/4k.jpg"),
+        Rendition(kind=Kind.UHD, since=1000.0, url="https://x/u", order=Order(intended_at=1000.0, alias="a1")),
+        Rendition(kind=Kind.HD, since=1000.0, url="https://x/h", order=Order(intended_at=1000.0, alias="b1")),
+        Rendition(kind=Kind.IMAGE, since=1000.0, url="https://x/i"),
     ]
     for rendition in generation.renditions:
         rendition.work.at = 1000.0
     attempt = Attempt(succeeded, policy)
-    attempt.fetcher.failure, attempt.vendor.details["a1"] = DEAD, [EVERYTHING]
+    attempt.fetcher.failure, attempt.vendor.details[alias] = DEAD, [EVERYTHING]
     attempt.run(Item(Step.MIRROR, "t1", kind, 0))
     found = _known(succeeded).find(kind, 0)
     assert found is not None
-    assert (attempt.vendor.asked, found.url) == (
-        ["details a1"],
-        "https://n/r0" if kind is Kind.UHD else "https://n/i0",
-    )
+    assert (attempt.vendor.asked, found.url) == ([f"details {alias}"], url)
 
 
 @pytest.mark.parametrize(

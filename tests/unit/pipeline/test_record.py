@@ -6,7 +6,6 @@ import pytest
 
 from app.domain.callbacks import UnreadableCallback
 from app.domain.ledger import Entry, Route, Trust
-from app.domain.work import Kind
 from app.pipeline.record import LONGEST_KEPT, Delivery, Unauthorised, record_callback
 from tests.unit.pipeline.fakes import MemoryLedger
 
@@ -51,7 +50,7 @@ def test_unsigned_callbacks_are_recorded_as_such_where_they_are_allowed() -> Non
 
 
 def test_a_callback_without_an_id_is_judged_by_its_token() -> None:
-    ledger = MemoryLedger(tokens={"tok": (Kind.UHD, 0)})
+    ledger = MemoryLedger(tokens={"tok": "t1/4k/0"})
     record_callback(_deliver(NAMELESS, "tok", Route.UHD), ledger, lambda *_: None)
     (task_id, token, entry) = ledger.recorded[0]
     assert (task_id, token, entry.trust, entry.route) == (None, "tok", Trust.TOKEN, Route.UHD)

@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from app.domain.errors import VendorUnreachable
+from app.domain.errors import VendorBusy, VendorUnreachable
 from app.domain.generation import Generation
-from app.domain.states import State
-from app.domain.ledger import Route, Trust
+from app.domain.ledger import Limit, Route, Trust
 from app.domain.policy import INVISIBLE, Policy
 from app.domain.rendition import Rendition, RenditionState
+from app.domain.states import State
 from app.domain.urls import Urls
 from app.domain.vendor import OrderAnswer, OrderProgress, Progress, Verdict
 from app.domain.work import Item, Kind, Step
@@ -413,3 +413,219 @@ def test_without_a_vendor_a_success_of_a_4k_outranks_its_failure(
         succeeded.call_back(raw, Route.UHD, Trust.SIGNED, UHD)
         settle(SETTLE, succeeded, None, policy)
     assert _find_4k(succeeded).url == "https://x/said.mp4"
+
+
+# --- pace --------------------------------------------------------------------------------------------------------------
+
+POLLS = Limit("polls", 7, 3.0)
+PACED = Policy(poll_rate=(7, 3.0))
+
+
+def test_a_question_takes_a_slot_among_the_questions(ledger: MemoryLedger, vendor: ScriptedVendor) -> None:
+    ledger.now = 1300.0
+    vendor.details["t1"] = [RUNNING]
+    settle(SETTLE, ledger, vendor, PACED)
+    assert (ledger.slots, ledger.pauses, vendor.asked) == ([(POLLS, SETTLE)], [], ["details t1"])
+
+
+def test_without_a_slot_the_question_is_put_off_to_its_turn_and_callbacks_are_taken_in(
+    ledger: MemoryLedger, vendor: ScriptedVendor
+) -> None:
+    ledger.call_back(SAYS_SUCCESS)
+    ledger.no_slot = 1003.5
+    vendor.details["t1"] = [SUCCESS]
+    settle(SETTLE, ledger, vendor, PACED)
+    generation = _known(ledger)
+    assert (vendor.asked, ledger.pending, generation.received, len(ledger.kept)) == ([], [], 1, 1)
+    assert (generation.settle.at, generation.settle.leased, generation.state) == (1003.5, False, State.WAITING)
+    assert generation.agenda(pending=False) == {SETTLE: 1003.5}
+    ledger.now, ledger.no_slot = 1003.5, None
+    settle(SETTLE, ledger, vendor, PACED)
+    assert (vendor.asked, _known(ledger).state) == (["details t1"], State.MIRRORING)
+
+
+def test_where_there_is_nothing_to_ask_no_slot_is_taken(succeeded: MemoryLedger, vendor: ScriptedVendor) -> None:
+    succeeded.call_back(SAYS_SUCCESS)
+    settle(SETTLE, succeeded, vendor, PACED)
+    settle(SETTLE, MemoryLedger(generation=Generation.track("t1", 1000.0, PACED)), None, PACED)
+    assert (succeeded.slots, _known(succeeded).received) == ([], 1)
+
+
+def test_without_a_key_no_slot_is_taken(ledger: MemoryLedger) -> None:
+    ledger.now = 1300.0
+    settle(SETTLE, ledger, None, PACED)
+    assert (ledger.slots, _known(ledger).settle.at) == ([], 1330.0)
+
+
+def test_a_worker_that_lost_its_claim_while_it_waited_for_a_slot_puts_nothing_off(vendor: ScriptedVendor) -> None:
+    class Slow(MemoryLedger):
+        def take_slot(self, limit: Limit, item: Item) -> float | None:
+            self.now += PACED.lease
+            _known(self).settle.claim(self.now, PACED.lease)
+            return 5000.0
+
+    slow = Slow(now=1300.0, generation=Generation.track("t1", 1000.0, PACED))
+    settle(SETTLE, slow, vendor, PACED)
+    assert (_known(slow).settle.leased, _known(slow).settle.at, vendor.asked) == (True, 1420.0, [])
+
+
+@pytest.mark.parametrize(
+    ("trouble", "pauses"), [(VendorBusy("HTTP 429", 12.5), [("polls", 12.5)]), (VendorUnreachable("HTTP 502"), [])]
+)
+def test_only_a_rate_limit_pauses_everybody_elses_questions(
+    ledger: MemoryLedger, vendor: ScriptedVendor, trouble: VendorUnreachable, pauses: list[tuple[str, float]]
+) -> None:
+    ledger.now = 1300.0
+    vendor.details["t1"] = [trouble]
+    settle(SETTLE, ledger, vendor, PACED)
+    assert ledger.pauses == pauses
+    assert (_known(ledger).error, _known(ledger).settle.at) == (f"the vendor cannot be asked: {trouble}", 1330.0)
+
+
+def test_a_missing_result_is_asked_about_again_and_again(
+    ledger: MemoryLedger, vendor: ScriptedVendor, policy: Policy
+) -> None:
+    gap = Verdict(Progress.SUCCEEDED, 200, "done", Urls(result=("https://x/0.mp4", "")))
+    whole = Verdict(Progress.SUCCEEDED, 200, "done", Urls(result=("https://x/0.mp4", "https://x/1.mp4")))
+    vendor.details["t1"] = [gap, gap, whole]
+    assert _follow(ledger, vendor, policy) == [1300.0, 1330.0, 1360.0]
+    assert [rendition.index for rendition in _known(ledger).renditions] == [0, 1]
+
+
+# --- credits -----------------------------------------------------------------------------------------------------------
+
+OWN_ID = "sub_0123456789abcdef0123456789abcdef"
+
+
+@pytest.fixture
+def submitted(ledger: MemoryLedger) -> MemoryLedger:
+    """The same ledger; `t1` was submitted here for 60 credits."""
+    _known(ledger).submission, _known(ledger).price = OWN_ID, 60.0
+    return ledger
+
+
+def test_what_the_details_say_was_taken_settles_the_budget_once(
+    submitted: MemoryLedger, vendor: ScriptedVendor, policy: Policy
+) -> None:
+    submitted.now = 1300.0
+    vendor.details["t1"] = [Verdict(Progress.GENERATING, 200, credits=55.5)]
+    settle(SETTLE, submitted, vendor, policy)
+    assert submitted.settled == {f"submit/{OWN_ID}": 55.5}
+    submitted.settled, submitted.now = {}, 1330.0
+    settle(SETTLE, submitted, vendor, policy)
+    assert (submitted.settled, len(vendor.asked)) == ({}, 2)
+
+
+@pytest.mark.parametrize("keyed", [True, False])
+def test_what_a_callback_says_was_taken_settles_the_budget_once(
+    submitted: MemoryLedger, vendor: ScriptedVendor, policy: Policy, keyed: bool
+) -> None:
+    vendor.details["t1"] = [RUNNING]
+    for settled in ({f"submit/{OWN_ID}": 7.5}, {}):
+        submitted.settled = {}
+        submitted.call_back(_body(500, creditsConsumed=7.5))
+        settle(SETTLE, submitted, vendor if keyed else None, policy)
+        assert submitted.settled == settled
+
+
+def test_an_old_signature_settles_nothing(submitted: MemoryLedger, vendor: ScriptedVendor, policy: Policy) -> None:
+    submitted.call_back(_body(500, creditsConsumed=7.5), trust=Trust.STALE)
+    vendor.details["t1"] = [RUNNING]
+    settle(SETTLE, submitted, vendor, policy)
+    assert submitted.settled == {}
+
+
+def test_what_was_not_submitted_here_is_not_settled(
+    ledger: MemoryLedger, vendor: ScriptedVendor, policy: Policy
+) -> None:
+    ledger.now = 1300.0
+    vendor.details["t1"] = [Verdict(Progress.GENERATING, 200, credits=55.5)]
+    settle(SETTLE, ledger, vendor, policy)
+    assert (_known(ledger).credits, ledger.settled) == (55.5, {})
+
+
+def test_what_a_callback_says_an_upgrade_took_settles_its_order(
+    succeeded: MemoryLedger, vendor: ScriptedVendor, policy: Policy
+) -> None:
+    _order_4k(succeeded, policy)
+    succeeded.call_back(_body(200, "https://x/said.mp4", creditsConsumed=118.5), Route.UHD, Trust.SIGNED, UHD)
+    settle(SETTLE, succeeded, vendor, policy)
+    assert succeeded.settled == {"upgrade/t1/4k/0#1": 118.5}
+    assert _known(succeeded).credits is None
+
+
+@pytest.mark.xfail(strict=True, reason="what was heard while there was no slot is never settled")
+def test_what_a_callback_says_was_taken_is_settled_though_there_is_no_slot(
+    submitted: MemoryLedger, vendor: ScriptedVendor, policy: Policy
+) -> None:
+    submitted.call_back(_body(500, creditsConsumed=7.5))
+    submitted.no_slot = 1003.5
+    vendor.details["t1"] = [RUNNING]
+    settle(SETTLE, submitted, vendor, policy)
+    submitted.now, submitted.no_slot = 1003.5, None
+    settle(SETTLE, submitted, vendor, policy)
+    assert submitted.settled == {f"submit/{OWN_ID}": 7.5}
+
+
+@pytest.mark.xfail(strict=True, reason="what was heard by a worker that died is never settled")
+def test_what_a_callback_said_to_a_worker_that_died_is_settled_by_the_next(
+    submitted: MemoryLedger, vendor: ScriptedVendor, policy: Policy
+) -> None:
+    submitted.call_back(_body(500, creditsConsumed=7.5))
+    vendor.details["t1"] = [Died(), RUNNING]
+    with pytest.raises(Died):
+        settle(SETTLE, submitted, vendor, policy)
+    submitted.now += policy.lease
+    settle(SETTLE, submitted, vendor, policy)
+    assert submitted.settled == {f"submit/{OWN_ID}": 7.5}
+
+
+# --- orders that run under an id of their own ---------------------------------------------------------------------------
+
+
+def _call_back_as(ledger: MemoryLedger, task_id: str | None, trust: Trust = Trust.SIGNED, **data: Any) -> None:
+    body = {"code": 500, "msg": "so it is", "data": {"taskId": task_id, **data} if task_id else None}
+    ledger.call_back(json.dumps(body), Route.UHD, trust, UHD)
+
+
+def _alias(ledger: MemoryLedger) -> str:
+    order = _find_4k(ledger).order
+    assert order is not None
+    return order.alias
+
+
+def test_a_callback_under_an_orders_token_names_it(
+    succeeded: MemoryLedger, vendor: ScriptedVendor, policy: Policy
+) -> None:
+    _order_4k(succeeded, policy)
+    _call_back_as(succeeded, "a1")
+    settle(SETTLE, succeeded, vendor, policy)
+    assert (_alias(succeeded), succeeded.aliases, vendor.asked) == ("a1", {"a1": UHD}, [])
+
+
+@pytest.mark.parametrize(
+    ("task_id", "trust"),
+    [("t1", Trust.SIGNED), (None, Trust.TOKEN), ("a1", Trust.STALE)],
+    ids=["parent", "none", "old"],
+)
+def test_other_callbacks_name_no_order(
+    succeeded: MemoryLedger, vendor: ScriptedVendor, policy: Policy, task_id: str | None, trust: Trust
+) -> None:
+    _order_4k(succeeded, policy)
+    _call_back_as(succeeded, task_id, trust)
+    settle(SETTLE, succeeded, vendor, policy)
+    assert (_alias(succeeded), succeeded.aliases) == ("", {})
+
+
+def test_an_order_that_has_its_name_keeps_it(succeeded: MemoryLedger, vendor: ScriptedVendor, policy: Policy) -> None:
+    _order_4k(succeeded, policy)
+    for task_id in ("a1", "a2"):
+        _call_back_as(succeeded, task_id)
+        settle(SETTLE, succeeded, vendor, policy)
+    assert (_alias(succeeded), succeeded.aliases) == ("a1", {"a1": UHD})
+
+
+def test_what_was_not_ordered_is_not_named(succeeded: MemoryLedger, vendor: ScriptedVendor, policy: Policy) -> None:
+    _call_back_as(succeeded, "a1")
+    settle(SETTLE, succeeded, vendor, policy)
+    assert (_find_4k(succeeded).order, succeeded.aliases) == (None, {})

@@ -1,9 +1,13 @@
 """The periodic jobs: each takes its turn, and notes what it found."""
 
-from app.domain.errors import StoreUnavailable
+import logging
+
+import pytest
+
+from app.domain.errors import StoreUnavailable, VendorBusy, VendorUnreachable
 from app.domain.ledger import Tick
-from app.pipeline.sweep import check_bucket, sweep
-from tests.unit.pipeline.fakes import MemoryBucket, MemoryLedger
+from app.pipeline.sweep import ACCOUNT_EVERY, check_account, check_bucket, sweep
+from tests.unit.pipeline.fakes import MemoryBucket, MemoryLedger, ScriptedVendor
 
 
 def test_a_sweep_notes_that_it_was() -> None:
@@ -35,3 +39,42 @@ def test_the_bucket_has_a_turn_of_its_own() -> None:
     check_bucket(ledger, MemoryBucket(StoreUnavailable("away")), 15.0)
     assert ledger.facts == {}
     assert sweep(ledger, 15.0) is not None
+
+
+# --- the vendor's account ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("balance", [5916.25, 0.0])
+def test_what_is_left_in_the_account_is_noted(balance: float) -> None:
+    ledger = MemoryLedger(facts={"credits_error": "HTTP 502"})
+    check_account(ledger, ScriptedVendor(credits=[balance]), None)
+    assert ledger.facts == {"credits": repr(balance), "credits_at": "", "credits_error": ""}
+
+
+@pytest.mark.parametrize("failure", [VendorUnreachable("HTTP 502"), VendorBusy("HTTP 429", 5.0)])
+def test_why_the_account_cannot_be_looked_at_is_noted_beside_what_was_seen_last(failure: VendorUnreachable) -> None:
+    ledger = MemoryLedger(facts={"credits": "10.0", "credits_at": "1"})
+    check_account(ledger, ScriptedVendor(credits=[failure]), None)
+    assert ledger.facts == {"credits": "10.0", "credits_at": "1", "credits_error": str(failure)}
+
+
+def test_the_account_is_looked_at_every_few_minutes_and_has_a_turn_of_its_own() -> None:
+    turns = []
+
+    class Turns(MemoryLedger):
+        def take_turn(self, name: str, every: float) -> bool:
+            turns.append((name, every))
+            return False
+
+    ledger = Turns()
+    check_account(ledger, ScriptedVendor(), None)
+    assert (turns, ledger.facts, ACCOUNT_EVERY) == ([("check_account", 300.0)], {}, 300.0)
+
+
+@pytest.mark.parametrize(("below", "warned"), [(None, False), (99.9, False), (100.0, False), (100.1, True)])
+def test_an_account_that_runs_low_is_warned_of(
+    caplog: pytest.LogCaptureFixture, below: float | None, warned: bool
+) -> None:
+    with caplog.at_level(logging.INFO):
+        check_account(MemoryLedger(), ScriptedVendor(credits=[100.0]), below)
+    assert ("account.low" in caplog.text) is warned
