@@ -90,25 +90,18 @@ def _show_progress(ending: Iterable[Imported], total: int) -> Iterator[Imported]
 
 def _print_json(new: Mapping[str, bool], ended: Sequence[Imported], bad: Sequence[BadLine]) -> None:
     by_fate = {
-        fate: [{"taskId": one.task_id, "reason": one.reason or None} for one in ended if one.fate is fate]
+        str(fate): [{"taskId": one.task_id, "reason": one.reason or None} for one in ended if one.fate is fate]
         for fate in Fate
     }
-    names = {fate: fate.replace("under way", "underWay") for fate in Fate}
-    print(
-        json.dumps(
-            {
-                "new": sum(new.values()),
-                "known": len(new) - sum(new.values()),
-                **{names[fate]: rows for fate, rows in by_fate.items()},
-                "badLines": [{"line": line.number, "text": line.text} for line in bad],
-            }
-        )
-    )
+    bad_lines = [{"line": line.number, "text": line.text} for line in bad]
+    count = sum(new.values())
+    print(json.dumps({"new": count, "known": len(new) - count, **by_fate, "badLines": bad_lines}))
 
 
 def _print(new: Mapping[str, bool], ended: Sequence[Imported]) -> None:
+    words = {fate: "under way" if fate is Fate.UNDER_WAY else str(fate) for fate in Fate}
     for one in ended:
         if one.fate is not Fate.SAVED:
-            print(f"{one.task_id}  {one.fate}" + (f": {plain(one.reason)}" if one.reason else ""))
+            print(f"{one.task_id}  {words[one.fate]}" + (f": {plain(one.reason)}" if one.reason else ""))
     counts = Counter(one.fate for one in ended)
-    print(f"{len(new)} ids, {sum(new.values())} new: " + ", ".join(f"{counts[fate]} {fate}" for fate in Fate))
+    print(f"{len(new)} ids, {sum(new.values())} new: {', '.join(f'{counts[fate]} {words[fate]}' for fate in Fate)}")

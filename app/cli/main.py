@@ -122,16 +122,18 @@ def track(
     """Track generations that were submitted elsewhere. Doing it again adds what is new."""
     if submission and len(task_ids) > 1:
         raise click.UsageError("--submission goes with one id")
+    if submission and not is_submission_id(submission):
+        raise click.BadParameter(f"{submission!r} is not of the form sub_ and 32 hex digits", param_hint="--submission")
     settings = load_or_exit()
     ledger, named = open_ledger(settings), _read_labels(pairs)
     wanted = [Kind(kind) for kind in kinds]
+    if submission:
+        known = _known(submission, submissions.name_submission(submission, _checked(task_ids[0]), ledger))
+        if known.task_id != task_ids[0]:
+            raise ReelkeepError(f"{submissions.why_not_named(known, task_ids[0])}: nothing was changed")
     tracked = [
         steps.track(_checked(task_id), wanted, named, ledger, settings.policy).generation for task_id in task_ids
     ]
-    if submission:
-        known = _known(submission, submissions.name_submission(submission, task_ids[0], ledger))
-        if known.task_id != task_ids[0]:
-            raise ReelkeepError(f"{submission} is {known.state or f'generation {known.task_id}'}: nothing was changed")
     _show_all(tracked, as_json)
 
 

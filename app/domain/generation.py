@@ -258,7 +258,8 @@ class Generation(BaseModel):
 
         An upgrade that is unavailable is left as it is: trying again may cost credits, so it has to be asked for by name.
         """
-        if self.verdict is Progress.SUCCEEDED and self.missing:
+        reopened = self.verdict is Progress.SUCCEEDED and bool(self.missing) and self.given_up
+        if reopened:
             self.given_up = False
             self.settle.put_back(now)
         elif self.verdict is not Progress.SUCCEEDED and (self.given_up or self.verdict is Progress.FAILED):
@@ -273,7 +274,7 @@ class Generation(BaseModel):
         again = [rendition for rendition in self.renditions if rendition.state is RenditionState.FAILED]
         for rendition in again:
             self._try_again(rendition, now)
-        return len(again) + bool(self.missing)
+        return len(again) + reopened
 
     # --- news ----------------------------------------------------------------------------------------------------------
 
@@ -290,6 +291,9 @@ class Generation(BaseModel):
 
     def doubt(self, outcome: Outcome, now: float) -> None:
         """A callback about the verdict came: if it contradicts a failure or a giving-up, the vendor is asked anew."""
+        if self.verdict is Progress.SUCCEEDED:
+            self.given_up = False  # if results are missing, they are asked about once more
+            return
         contradicted = self.verdict is Progress.FAILED and outcome is not Outcome.FAILED
         if contradicted or self.given_up:
             self.doubt_since = now
@@ -544,6 +548,7 @@ class Generation(BaseModel):
         refused = answer.progress in (OrderProgress.NOT_YET, OrderProgress.UNAVAILABLE)
         order.arrived = order.arrived and not refused
         order.taken = order.taken or order.arrived
+        first = answer.progress is OrderProgress.ORDERED and not order.confirmed and not order.news
         order.confirmed = order.confirmed or answer.progress in (OrderProgress.ORDERED, OrderProgress.READY)
         if known != (order.alias, order.taken, order.confirmed, order.credits):
             self._changed(now)
@@ -561,7 +566,6 @@ class Generation(BaseModel):
             last = answer.msg or order.reported or f"code {answer.code}"
             self._end_upgrade(rendition, f"nothing within {age:.0f} s; last: {last}", now)
         else:
-            first = answer.progress is OrderProgress.ORDERED and order.asks == 1 and not order.news
             pause = policy.poll_pause(age, expected=False)
             rendition.work.put_back(now + (policy.upgrade_pause(rendition.kind) if first else pause))
         order.news = False

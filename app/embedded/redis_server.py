@@ -31,7 +31,8 @@ def redis_server(folder: Path, port: int, *, appendfsync: Literal["always", "eve
     """A Redis on 127.0.0.1 that keeps what it was told and forgets nothing to save memory.
 
     :param folder: where its append-only file lives; made if missing
-    :param appendfsync: `everysec` may lose a second if the *machine* dies; nothing if only Redis is killed
+    :param appendfsync: `always` loses nothing that was answered; `everysec` the last second if the machine dies, and, if only
+        Redis is killed, what it answered while a sync was under way: up to two seconds on a slow disk (docs/durability.md)
     """
     folder.mkdir(parents=True, exist_ok=True)
     settings = {

@@ -8,7 +8,7 @@ from app.domain.errors import VendorBusy, VendorUnreachable
 from app.domain.generation import Generation
 from app.domain.ledger import Draft, Ledger, Pending, Route, Trust
 from app.domain.policy import Policy
-from app.domain.rendition import Rendition
+from app.domain.rendition import Rendition, RenditionState
 from app.domain.vendor import OrderAnswer, OrderProgress, Progress, Vendor, Verdict
 from app.domain.work import Item, Kind, order_name
 from app.logs import log_event
@@ -164,10 +164,11 @@ def _hear_of_upgrade(
     policy: Policy,
 ) -> None:
     rendition = generation.find(kind, index)
-    if rendition is None or rendition.order is None:
+    said_otherwise = rendition is not None and rendition.state is RenditionState.UNAVAILABLE and believed
+    if rendition is None or rendition.order is None or said_otherwise:
         if believed and callback.outcome is Outcome.SUCCEEDED:
             generation.hear(_as_verdict(callback, Route.UHD), "callback", now)
-        else:
+        elif rendition is None or rendition.order is None:
             generation.deny_upgrade(kind, index, NOT_ASKED_FOR, now)
         return
     failed = callback.outcome is Outcome.FAILED

@@ -103,7 +103,7 @@ def submit(item: Item, ledger: Ledger, vendor: Vendor | None, policy: Policy, ca
     if submission.to_be_sent and submission.sent_at is None:
         submission = _send(claim, ledger, vendor, policy, callback_url)
     if submission.task_id:
-        _hand_over(submission, ledger, policy)
+        _hand_over(submission, claim.fence, ledger, policy)
     else:
         ledger.change(item.task_id, partial(_wait, claim.fence, policy), focus=item)
 
@@ -267,7 +267,7 @@ def _wait(fence: int, policy: Policy, draft: Draft) -> None:
 # --- handing over ----------------------------------------------------------------------------------------------------------
 
 
-def _hand_over(submission: Submission, ledger: Ledger, policy: Policy) -> None:
+def _hand_over(submission: Submission, fence: int, ledger: Ledger, policy: Policy) -> None:
     """Have the generation carry on, and pass on the callbacks that came before its id was known.
 
     Whoever is killed here leaves the submission due: each of these steps may be done twice.
@@ -276,7 +276,7 @@ def _hand_over(submission: Submission, ledger: Ledger, policy: Policy) -> None:
     pending = ledger.read(submission.id).pending
     for waiting in pending:
         ledger.record(_named_in(waiting) or submission.task_id, None, waiting.entry)
-    end = partial(_link, adopted, len(pending), policy)
+    end = partial(_link, fence, adopted, len(pending), policy)
     ledger.change(submission.id, end, focus=submission.item)
     log_event("submission.linked" if adopted else "submission.mistaken", id=submission.id, task_id=submission.task_id)
 
@@ -297,10 +297,12 @@ def _adopt(submission: Submission, policy: Policy, draft: Draft) -> bool:
     return draft.generation.adopt(submission, draft.now)
 
 
-def _link(adopted: bool, passed_on: int, policy: Policy, draft: Draft) -> None:
+def _link(fence: int, adopted: bool, passed_on: int, policy: Policy, draft: Draft) -> None:
     submission = draft.submission
     if submission is None or not submission.task_id:
         return
+    if not submission.work.holds(fence) and (submission.work.leased or submission.linked):
+        return  # somebody else is at it or was, and has seen callbacks that this worker has not seen
     draft.settled = min(passed_on, len(draft.pending))
     if adopted:
         submission.link()

@@ -12,7 +12,7 @@ from app.domain.ledger import Draft, Ledger, Limit, Slot
 from app.domain.policy import Policy
 from app.domain.rendition import OrderClaim, Rendition
 from app.domain.vendor import CallbackUrl, OrderAnswer, OrderProgress, Progress, Vendor, Verdict
-from app.domain.work import UPGRADES, Item, Kind, order_name
+from app.domain.work import UPGRADES, Item, order_name
 from app.logs import log_event
 from app.pipeline import budget
 from app.pipeline.lease import insist
@@ -31,7 +31,11 @@ def upgrade(item: Item, ledger: Ledger, vendor: Vendor | None, policy: Policy, c
     is_new = rendition is None or rendition.order is None or not rendition.order.confirmed
     limit = budget.orders(policy) if is_new else budget.polls(policy)
     if vendor is not None and draft.generation is not None and rendition is not None:
-        if rendition.order is None and draft.generation.over_budget(item.kind or Kind.UHD, policy):
+        if (
+            rendition.kind in UPGRADES
+            and rendition.order is None
+            and draft.generation.over_budget(rendition.kind, policy)
+        ):
             pass  # the claim ends it with the reason, and nothing is reserved
         elif not rendition.ended and not rendition.url and rendition.kind in UPGRADES:
             reason, slot = _clear(item, rendition, limit, ledger, policy)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.domain.generation import DENIALS, Generation
+from app.domain.generation import DENIALS, SAID_OTHERWISE, Generation
 from app.domain.policy import Policy
 from app.domain.rendition import OrderClaim, Rendition, RenditionState
 from app.domain.urls import Urls
@@ -10,6 +10,7 @@ from app.domain.vendor import OrderAnswer, OrderProgress, Progress, Verdict
 from app.domain.work import Kind
 
 ORDERED = OrderAnswer(OrderProgress.ORDERED, 200, "success")
+NAMED = OrderAnswer(OrderProgress.ORDERED, 200, "success", task_id="alias1")
 NOT_YET = OrderAnswer(OrderProgress.NOT_YET, 429, "too often")
 UNCERTAIN = OrderAnswer(OrderProgress.UNCERTAIN, msg="timed out")
 READY = OrderAnswer(
@@ -43,10 +44,11 @@ def _send(generation: Generation, now: float, policy: Policy) -> OrderClaim:
     return claim
 
 
-def _end(generation: Generation, upgrade: Rendition, policy: Policy) -> None:
-    """Order the 4K and have the vendor refuse it for ever."""
+def _end(generation: Generation, upgrade: Rendition, policy: Policy, *answers: OrderAnswer) -> None:
+    """Order the 4K, hear the answers, and then that it will never be."""
     _send(generation, 1000.0, policy)
-    generation.hear_order(upgrade, GONE, 1001.0, policy)
+    for answer in (*answers, GONE):
+        generation.hear_order(upgrade, answer, 1001.0, policy)
     assert upgrade.state is RenditionState.UNAVAILABLE
 
 
@@ -90,7 +92,7 @@ def test_the_intention_is_recorded_by_the_claim(mirroring: Generation, upgrade: 
     assert upgrade.order is not None
     assert (upgrade.order.intended_at, upgrade.order.token, upgrade.orders) == (1000.0, "secret", 1)
     assert (upgrade.order.asked_at, upgrade.order.asks) == (0.0, 0)
-    assert claim == OrderClaim(1, "secret", "", sent=False)
+    assert claim == OrderClaim(1, 1, "secret", "", sent=False)
 
 
 def test_only_the_sending_counts_as_asking(mirroring: Generation, upgrade: Rendition, policy: Policy) -> None:
@@ -327,14 +329,14 @@ def test_what_a_callback_reported_is_noted(mirroring: Generation, upgrade: Rendi
 def test_a_success_after_the_end_has_the_upgrade_asked_about_once_more(
     mirroring: Generation, upgrade: Rendition, policy: Policy
 ) -> None:
-    _end(mirroring, upgrade, policy)
+    _end(mirroring, upgrade, policy, NAMED)
+    mirroring.expect_upgrade(upgrade, "", 1002.0, policy)
+    assert (upgrade.state, upgrade.error, upgrade.work.at) == (RenditionState.REQUESTED, "", 1002.0)
     assert upgrade.order is not None
-    upgrade.order.taken = True
-    mirroring.expect_upgrade(upgrade, "", 2000.0, policy)
-    assert (upgrade.state, upgrade.error, upgrade.work.at) == (RenditionState.REQUESTED, "", 2000.0)
-    assert (upgrade.order.token, upgrade.orders, upgrade.order.intended_at) == ("secret", 1, 2000.0)
-    assert _claim(mirroring, 2000.0, policy, "other") == OrderClaim(2, "secret", "", sent=True)
-    mirroring.hear_order(upgrade, READY, 2001.0, policy)
+    assert (upgrade.order.token, upgrade.orders, upgrade.order.intended_at) == ("secret", 1, 1002.0)
+    claim = _claim(mirroring, 1002.0, policy, "other")
+    assert claim == OrderClaim(2, 1, "secret", "alias1", sent=True, reopened=True)
+    mirroring.hear_order(upgrade, READY, 1003.0, policy)
     assert upgrade.url == "https://x/4k.mp4"
 
 
@@ -348,28 +350,36 @@ def test_a_new_order_keeps_to_the_poll_interval_of_the_one_before(
     assert mirroring.may_send_order(upgrade, claim.fence, 1000.0 + policy.poll_interval, policy)
 
 
-def test_a_success_right_after_the_end_waits_for_the_poll_interval(
-    mirroring: Generation, upgrade: Rendition, policy: Policy
+@pytest.mark.parametrize(
+    "answers",
+    [(), (ORDERED,), (UNCERTAIN,), (OrderAnswer(OrderProgress.NOT_YET, 429, task_id="alias1"),)],
+    ids=["refused", "without an id", "never confirmed", "named and not taken"],
+)
+def test_a_success_for_what_only_an_order_could_ask_about_buys_nothing_and_says_so_once(
+    mirroring: Generation, upgrade: Rendition, policy: Policy, answers: tuple[OrderAnswer, ...]
 ) -> None:
-    _end(mirroring, upgrade, policy)
-    assert upgrade.order is not None
-    upgrade.order.taken = True
-    mirroring.expect_upgrade(upgrade, "", 1002.0, policy)
-    assert upgrade.work.at == 1030.0
+    _end(mirroring, upgrade, policy, *answers)
+    changes = mirroring.changes
+    for now in (2000.0, 3000.0):
+        mirroring.expect_upgrade(upgrade, "", now, policy)
+    assert (upgrade.state, upgrade.work.at, upgrade.error) == (
+        RenditionState.UNAVAILABLE,
+        None,
+        f"{GONE.msg}{SAID_OTHERWISE}",
+    )
+    assert mirroring.changes == changes + 1
 
 
-def test_a_success_for_an_order_that_the_vendor_never_took_buys_nothing(
-    mirroring: Generation, upgrade: Rendition, policy: Policy
-) -> None:
-    _end(mirroring, upgrade, policy)
-    assert upgrade.order is not None
-    assert not upgrade.order.taken
-    mirroring.expect_upgrade(upgrade, "", 2000.0, policy)
-    assert (upgrade.state, upgrade.work.at) == (RenditionState.UNAVAILABLE, None)
+def test_what_proves_little_is_not_said(mirroring: Generation, upgrade: Rendition, policy: Policy) -> None:
+    _end(mirroring, upgrade, policy, NAMED)
+    before = mirroring.model_copy(deep=True)
+    mirroring.expect_upgrade(upgrade, "", 2000.0, policy, revive=False)
+    assert mirroring == before
 
 
 def test_former_denials_do_not_count_after_a_success(mirroring: Generation, upgrade: Rendition, policy: Policy) -> None:
     _send(mirroring, 1000.0, policy)
+    mirroring.hear_order(upgrade, NAMED, 1001.0, policy)
     mirroring.expect_upgrade(upgrade, "it broke", 1010.0, policy)
     for _ in range(DENIALS):
         mirroring.hear_order(upgrade, BROKEN, 1020.0, policy)
@@ -528,7 +538,7 @@ def test_an_unavailable_upgrade_that_is_wanted_again_is_a_new_order(
     mirroring.want_upgrade(Kind.UHD, 0, 90_000.0)
     assert (upgrade.state, upgrade.error, upgrade.order, upgrade.orders) == (RenditionState.WANTED, "", None, 1)
     assert mirroring.asked_for(Kind.UHD, 0)
-    assert _claim(mirroring, 90_000.0, policy, "other") == OrderClaim(2, "other", "", sent=False)
+    assert _claim(mirroring, 90_000.0, policy, "other") == OrderClaim(2, 2, "other", "", sent=False)
     assert upgrade.orders == 2
     assert upgrade.order is not None
     assert upgrade.order.intended_at == 90_000.0

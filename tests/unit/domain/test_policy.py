@@ -43,6 +43,19 @@ def test_a_4k_is_asked_about_after_ten_times_as_long_as_a_1080p() -> None:
     assert (POLICY.upgrade_pause(Kind.UHD), POLICY.upgrade_pause(Kind.HD)) == (600, 60)
 
 
+@pytest.mark.parametrize(
+    ("policy", "hd", "uhd"),
+    [
+        (POLICY, 30, 30),
+        (Policy(poll_interval=1), 1, 30),
+        (Policy(poll_interval=60), 60, 60),
+        (Policy(poll_interval=1, upgrade_poll_after=10), 1, 1),
+    ],
+)
+def test_an_order_of_a_4k_is_repeated_as_rarely_as_the_vendor_wants_it(policy: Policy, hd: float, uhd: float) -> None:
+    assert (policy.repeat_pause(Kind.HD), policy.repeat_pause(Kind.UHD)) == (hd, uhd)
+
+
 @given(st.integers(1, 10_000), st.floats(0, 1, exclude_max=True))
 def test_a_retry_waits_anywhere_between_nothing_and_the_ceiling(attempts: int, chance: float) -> None:
     ceiling = min(600.0, 2.0 * 2.0 ** min(attempts - 1, 100))
@@ -105,6 +118,6 @@ def test_a_price_that_is_set_is_taken_for_everything_that_has_it() -> None:
     assert (policy.price_of(_extend("fast")), policy.price_of(_extend("quality"))) == (1.5, PRICES["veo3"])
 
 
-@pytest.mark.parametrize(("rate", "window"), [((20, 10.0), 10.5), ((5, 2.0), 2.1)])
+@pytest.mark.parametrize(("rate", "window"), [((20, 10.0), 10.3), ((5, 2.0), 2.06)])
 def test_orders_keep_to_a_window_a_little_longer_than_the_vendors(rate: tuple[int, float], window: float) -> None:
     assert Policy(provider_rate=rate).order_window == pytest.approx(window)

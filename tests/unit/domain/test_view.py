@@ -41,7 +41,7 @@ def busy(policy: Policy) -> Generation:
     claim = generation.claim_upgrade(Kind.UHD, 0, START + 6, policy, "secret-token")
     assert claim is not None
     assert generation.may_send_order(generation.renditions[2], claim.fence, START + 6, policy)
-    answer = OrderAnswer(OrderProgress.ORDERED, 200, task_id="secret-alias")
+    answer = OrderAnswer(OrderProgress.ORDERED, 200, task_id="alias1")
     generation.hear_order(generation.renditions[2], answer, START + 7, policy)
     return generation
 
@@ -59,7 +59,10 @@ def test_a_generation_is_described_with_every_field(busy: Generation) -> None:
         "mismatch": None,
         "fallback": False,
         "extends": None,
+        "old": False,
         "request": None,
+        "fingerprint": None,
+        "asked": None,
         "labels": {"project": "cats"},
         "upgrades": ["4k"],
         "trackedAt": "2026-08-06T06:57:57.000Z",
@@ -67,6 +70,7 @@ def test_a_generation_is_described_with_every_field(busy: Generation) -> None:
         "completeAt": None,
         "verdictFrom": "callback",
         "callbacks": {"received": 2, "duplicates": 1},
+        "heard": ["generation succeeded 200"],
         "creditsReserved": None,
         "creditsConsumed": 60.5,
     }
@@ -205,7 +209,6 @@ def _submission(request: Request = CAT, price: float = 0.0) -> Submission:
     submission = Submission(
         id=OWN_ID,
         tracked_at=START,
-        since=START,
         request=request,
         fingerprint="f",
         labels={"project": "cats"},
@@ -237,6 +240,7 @@ def test_a_submission_is_described_with_every_field() -> None:
         "mismatch": None,
         "fallback": False,
         "extends": None,
+        "old": False,
         "request": {
             "prompt": "a cat",
             "imageUrls": ["https://x/a.png"],
@@ -245,6 +249,8 @@ def test_a_submission_is_described_with_every_field() -> None:
             "enableTranslation": True,
             "enableFallback": False,
         },
+        "fingerprint": "f",
+        "asked": {"resolution": None, "seconds": None, "aspectRatio": "16:9"},
         "labels": {"project": "cats"},
         "upgrades": ["4k"],
         "trackedAt": "2026-08-06T06:57:57.000Z",
@@ -254,6 +260,7 @@ def test_a_submission_is_described_with_every_field() -> None:
         "completeAt": None,
         "verdictFrom": None,
         "callbacks": {"received": 0, "duplicates": 0},
+        "heard": [],
         "creditsReserved": 250.0,
         "creditsConsumed": None,
         "renditions": [],

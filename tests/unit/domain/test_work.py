@@ -16,9 +16,9 @@ from app.domain.work import (
     Work,
     is_submission_id,
     is_task_id,
-    task_name,
     order_account,
     order_name,
+    task_name,
 )
 
 OWN_ID = "sub_0123456789abcdef0123456789abcdef"
@@ -116,8 +116,8 @@ def test_our_own_ids_are_told_from_the_vendors(value: object, expected: bool) ->
     assert not (is_submission_id(value) and is_task_id(value))
 
 
-def test_an_upgrade_has_a_name_and_each_order_of_it_an_account() -> None:
-    assert order_name("t1", Kind.UHD, 2) == "t1/4k/2"
+def test_each_order_of_an_upgrade_has_a_name_and_an_account() -> None:
+    assert order_name("t1", Kind.UHD, 2, 3) == "t1/4k/2#3"
     assert order_account("t1", Kind.UHD, 2, 3) == "upgrade/t1/4k/2#3"
 
 
