@@ -436,8 +436,6 @@ class Generation(BaseModel):
         rendition = self.find(kind, index)
         if rendition is None or rendition.url or kind not in UPGRADES:
             return None
-        if rendition.ended and self._find_forgotten_picture(rendition) is None:
-            return None
         fence = rendition.work.claim(now, policy.lease)
         if fence is None:
             return None
@@ -548,7 +546,7 @@ class Generation(BaseModel):
         refused = answer.progress in (OrderProgress.NOT_YET, OrderProgress.UNAVAILABLE)
         order.arrived = order.arrived and not refused
         order.taken = order.taken or order.arrived
-        first = answer.progress is OrderProgress.ORDERED and not order.confirmed and not order.news
+        first = answer.progress is OrderProgress.ORDERED and order.asks > 0 and not order.confirmed and not order.news
         order.confirmed = order.confirmed or answer.progress in (OrderProgress.ORDERED, OrderProgress.READY)
         if known != (order.alias, order.taken, order.confirmed, order.credits):
             self._changed(now)
@@ -695,7 +693,7 @@ class Generation(BaseModel):
     def _give_up(self, now: float, policy: Policy) -> None:
         self.settle.put_back(None)
         if self.verdict is Progress.SUCCEEDED:  # what is missing stays visible
-            self.given_up = bool(self.missing)
+            self.given_up = True
             for rendition in self._list_forgotten():
                 self.fail(rendition, f"the vendor has not said within {policy.give_up_after:g} s where it is", now)
             return

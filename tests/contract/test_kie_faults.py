@@ -42,7 +42,7 @@ FAULTS: dict[str, tuple[Any, int]] = {
     "too-often": ({"code": 429, "msg": "Your call frequency is too high."}, 429),
 }
 #: what is certainly not ordered; after any other fault it may have been
-REFUSED = {"bad-key", "maintenance", "too-often"}
+REFUSED = {"bad-key", "cdn-refusal", "maintenance", "too-often"}
 
 
 #: more than the largest answer that is read

@@ -332,6 +332,16 @@ def test_a_file_that_was_lost_stays_lost_and_is_asked_about_when_it_is_tried_aga
     assert (fleet.asked, fleet.fetched, after.state) == (["details"], {(Kind.RESULT, 0)}, State.COMPLETE)
 
 
+def test_a_file_that_was_lost_stays_lost_when_another_is_asked_about() -> None:
+    before = Generation.track("t1", 1000.0, POLICY)
+    before.hear(SUCCESS, "poll", 1000.0)
+    store(before, before.renditions[1])
+    before.fail(before.renditions[0], "link dead everywhere", 1001.0)
+    fleet = Fleet(read_back(before)).work_off()
+    assert fleet.fetched == {(Kind.ORIGIN, 0)}
+    assert find(fleet.generation, Kind.RESULT).error == "link dead everywhere"
+
+
 @pytest.mark.parametrize("answer", [ORDERED, None], ids=["answered", "worker-died"])
 def test_an_upgrade_that_was_ordered_is_asked_about_as_the_same_order(answer: OrderAnswer | None) -> None:
     before = succeeded(Kind.UHD)
@@ -377,15 +387,16 @@ def test_a_manifest_is_written_for_an_order_and_for_all_that_is_heard_of_it() ->
     )
 
 
-def test_an_upgrade_that_is_gone_from_the_bucket_is_asked_for_as_the_order_that_it_was() -> None:
+@pytest.mark.parametrize("kinds", [(Kind.UHD,), (Kind.UHD, Kind.IMAGE)], ids=["4k", "4k-and-picture"])
+def test_an_upgrade_that_is_gone_from_the_bucket_is_asked_for_as_the_order_that_it_was(kinds: tuple[Kind, ...]) -> None:
     before = succeeded(Kind.UHD)
     order(before, Kind.UHD, READY)
     store(before, find(before, Kind.UHD))
     store(before, find(before, Kind.IMAGE))
-    gone = {find(before, Kind.UHD).key}
+    gone = [find(before, kind).key for kind in kinds]
     after = read_back(before, missing=gone, repeats_are_questions=False)
     fleet = Fleet(after).work_off()
-    assert (fleet.asked, fleet.fetched) == (["4k 0"], {(Kind.UHD, 0)})
+    assert (fleet.asked, fleet.fetched) == (["4k 0"], {(kind, 0) for kind in kinds})
     assert (find(after, Kind.UHD).orders, after.state) == (1, State.COMPLETE)
 
 
@@ -408,11 +419,16 @@ def test_the_picture_of_a_stored_4k_is_asked_for_and_the_4k_is_not_fetched_again
 
 
 @pytest.mark.parametrize(
-    "answer",
-    [OrderAnswer(OrderProgress.UNAVAILABLE, 422, "too old"), OrderAnswer(OrderProgress.READY, 200, "", Urls(("u",)))],
+    ("answer", "waits"),
+    [
+        (OrderAnswer(OrderProgress.UNAVAILABLE, 422, "too old"), 0.0),
+        (OrderAnswer(OrderProgress.READY, 200, "", Urls(("https://x/4k.mp4",))), POLICY.give_up_after),
+    ],
     ids=["unavailable", "no-picture"],
 )
-def test_a_picture_that_there_is_not_any_more_ends_by_name(pictureless: Generation, answer: OrderAnswer) -> None:
+def test_a_picture_that_there_is_not_any_more_ends_by_name(
+    pictureless: Generation, answer: OrderAnswer, waits: float
+) -> None:
     after = read_back(pictureless)
     video, now = find(after, Kind.UHD), NOW
     while video.work.at is not None:
@@ -423,6 +439,7 @@ def test_a_picture_that_there_is_not_any_more_ends_by_name(pictureless: Generati
         assert video.state is RenditionState.STORED
     picture = find(after, Kind.IMAGE)
     assert picture.state is RenditionState.FAILED
+    assert waits <= now - NOW <= waits + POLICY.poll_interval_max
     assert "the vendor has not said where it is" in picture.error
     assert after.completion(now) is not None, "a preview picture is no loss"
 
