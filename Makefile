@@ -9,8 +9,9 @@ HOLD ?=
 demo: $(READY)
 	@$(VENV)/bin/reelkeep demo $(if $(HOLD),--hold)
 
+# Two processes, for most tests wait; a file's tests stay together, for some share a fleet.
 test: check
-	@$(VENV)/bin/pytest
+	@$(VENV)/bin/pytest --numprocesses 2 --dist loadfile
 
 check: $(READY)
 	@$(VENV)/bin/ruff format --check .
@@ -27,6 +28,7 @@ chaos: $(READY)
 
 bench: $(READY)
 	@$(VENV)/bin/python -m tests.bench.front_door
+	@$(VENV)/bin/python -m tests.bench.pace
 
 # The lock files hold hashes and name no index.
 lock: $(READY)

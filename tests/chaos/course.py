@@ -13,8 +13,6 @@ import boto3
 import redis
 import requests
 from botocore.exceptions import ClientError
-
-from app.cli.stack import BUCKET
 from tests.chaos.feed import Application, Promises
 from tests.chaos.ground import S3_KEYS, Form, Ground, running_ground
 from tests.chaos.judge import PREFIX, Evidence, Judgement, judge
@@ -23,6 +21,8 @@ from tests.chaos.report import Report, Row, describe_machine, none_of, show_coun
 from tests.chaos.scale import Scale
 from tests.chaos.troubles import LASTING_S3_FAULTS, LASTING_WEATHER, Troublemaker, s3_faults, weather
 from tests.chaos.watch import Watch
+
+from app.cli.stack import BUCKET
 from tests.support.waiting import wait_for
 
 #: seconds within which everything must be under way again after the broker was emptied

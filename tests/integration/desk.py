@@ -89,7 +89,7 @@ class Desk:
         return self.take_on(GenerateRequest(prompt=f"scenario={scenario} a cat", **fields), *upgrades)
 
     def extend(self, task_id: str, scenario: str = "plain", *upgrades: Kind) -> str:
-        return self.take_on(ExtendRequest(task_id=task_id, prompt=f"scenario={scenario} and on"), *upgrades)
+        return self.take_on(ExtendRequest(taskId=task_id, prompt=f"scenario={scenario} and on"), *upgrades)
 
     def show(self, record_id: str) -> dict[str, Any]:
         """What the user sees."""
@@ -186,5 +186,5 @@ def served(app: Flask) -> Iterator[str]:
 def front_door(redis_url: str, **settings: Any) -> Flask:
     """The front door as it is, for a vendor that signs with `WEBHOOK_KEY`."""
     keys, tokens = (SecretStr(WEBHOOK_KEY),), (SecretStr(TOKEN),)
-    given = {"kie_api_key": SecretStr("sim-key"), "webhook_keys": keys, "api_tokens": tokens} | settings
+    given: dict[str, Any] = {"kie_api_key": SecretStr("sim-key"), "webhook_keys": keys, "api_tokens": tokens} | settings
     return create_app(Settings(redis_url=redis_url, **given))

@@ -156,7 +156,7 @@ def test_a_generation_is_extended_by_either_id(buy: Run, desk: Desk) -> None:
         shown = only(buy("extend", name, "and on", "--model", "quality", "--json"))
         assert (shown["extends"], shown["creditsReserved"]) == (parent, 250.0)
         request = desk.submission(shown["id"]).request
-        assert request == ExtendRequest(task_id=parent, prompt="and on", model="quality")
+        assert request == ExtendRequest(taskId=parent, prompt="and on", model="quality")
     assert buy("upgrade", record_id, "--kind", "1080p").exit_code == 0
     refused(buy("extend", parent, "and on"), "1080p")
     refused(buy("extend", "nobody", "and on"), "generation nobody is not known here", "reelkeep track nobody")

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 import redis
+from tests.support.crash import Mains, Writers, build_shim, can_play, die, with_syncs_of
 
 from app.adapters.redis_ledger import RedisLedger
 from app.embedded import Service, free_port, redis_server, running
 from tests.integration.looks import queued
-from tests.support.crash import Mains, Writers, build_shim, can_play, die, with_syncs_of
 from tests.support.waiting import wait_for
 
 ROUNDS, THREADS = 12, 6

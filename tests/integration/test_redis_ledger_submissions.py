@@ -103,7 +103,7 @@ def test_an_extension_is_kept_as_one(ledger: RedisLedger) -> None:
         draft.submission = Submission(
             id="sub_" + "0" * 32,
             tracked_at=draft.now,
-            request=ExtendRequest(task_id=TASK, prompt="more"),
+            request=ExtendRequest(taskId=TASK, prompt="more"),
             fingerprint="",
             token="secret",
         )
@@ -111,7 +111,7 @@ def test_an_extension_is_kept_as_one(ledger: RedisLedger) -> None:
     ledger.change("sub_" + "0" * 32, succeed)
     kept = ledger.read("sub_" + "0" * 32).submission
     assert kept is not None
-    assert kept.request == ExtendRequest(task_id=TASK, prompt="more")
+    assert kept.request == ExtendRequest(taskId=TASK, prompt="more")
     assert kept.parent == TASK
 
 
@@ -275,17 +275,18 @@ def test_a_token_that_nobody_was_given_changes_nothing(
     ledger: RedisLedger, client: redis.Redis, task_id: str | None
 ) -> None:
     submission = take_on(ledger)
-    before = {key: client.type(key) for key in client.keys("*")}  # type: ignore[union-attr]
+    before = {key: client.type(key) for key in client.keys("*")}
     for token in ("guess", submission.id, submission.token[:-1], TASK):
         assert ledger.record(task_id, token, entry()) is Recorded.UNKNOWN_TOKEN
-    assert {key: client.type(key) for key in client.keys("*")} == before  # type: ignore[union-attr]
+    assert {key: client.type(key) for key in client.keys("*")} == before
     assert ledger.read(submission.id).pending == []
 
 
 def test_a_callback_that_comes_while_a_submission_is_handed_over_is_not_passed_over(
     redis_url: str, ledger: RedisLedger
 ) -> None:
-    submission, seen = take_on(ledger), []
+    seen: list[int] = []
+    submission = take_on(ledger)
 
     def end(it: Submission, draft: Draft) -> None:
         if not seen:

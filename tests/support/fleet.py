@@ -104,11 +104,13 @@ class Fleet:
 
 @contextmanager
 def running_fleet(
-    folder: Path, *, counts: Mapping[str, int] | None = None, speed: int = 120, **env: str
+    folder: Path, *, counts: Mapping[str, int] | None = None, speed: int = 120, rate_limit: int = 0, **env: str
 ) -> Iterator[Fleet]:
     """Everything that the Procfile names, Redis, the S3 endpoint and the simulator.
 
     The broker is a database of its own, so that it can be emptied without touching the ledger.
+
+    :param rate_limit: how many new things the vendor takes in 10 s; 0: any number
     """
     simulator_port, web_port, redis_port = free_port(), free_port(), free_port()
     vendor_url = f"http://127.0.0.1:{simulator_port}"
@@ -146,7 +148,7 @@ def running_fleet(
             "--speed",
             str(speed),
             "--rate-limit",
-            "0",
+            str(rate_limit),
         )
         argv = (sys.executable, "-m", "app.simulator", *options)
 

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from app.domain.callbacks import Outcome
 from app.domain.container import Media
 from app.domain.generation import Generation
-from app.domain.states import State
 from app.domain.policy import Policy
 from app.domain.rendition import OrderClaim, Rendition, RenditionState
+from app.domain.states import State
 from app.domain.urls import Urls
 from app.domain.vendor import OrderAnswer, OrderProgress, Progress, Verdict
 from app.domain.work import Kind

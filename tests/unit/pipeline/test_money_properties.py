@@ -18,7 +18,7 @@ from hypothesis.stateful import (
 )
 
 from app.domain.generation import SAID_OTHERWISE
-from app.domain.ledger import Route, Trust
+from app.domain.ledger import Trust
 from app.domain.policy import Policy
 from app.domain.rendition import Rendition, RenditionState
 from app.domain.requests import ExtendRequest, GenerateRequest

@@ -1,0 +1,97 @@
+"""Workers without Celery: the real steps on the real ledger and vendor client, in processes of their own that can be killed.
+
+They are forked off a server that has loaded the application once, so that one more costs milliseconds.
+"""
+
+import json
+import multiprocessing
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import redis
+
+from app.adapters import redis_ledger
+from app.adapters.kie import KieVendor
+from app.adapters.redis_ledger import RedisLedger
+from app.domain.ledger import Ledger
+from app.domain.policy import Policy
+from app.domain.vendor import Vendor
+from app.domain.work import Item, Lane, Step
+from app.pipeline.settle import settle
+from app.pipeline.submit import submit
+from app.pipeline.upgrade import upgrade
+
+CONTEXT = multiprocessing.get_context("forkserver")
+# pytest: each child imports the main module of its parent anew.
+CONTEXT.set_forkserver_preload(["pytest", "tests.support.workers", "tests.support.doomed"])
+
+#: rates that hold nobody up
+NO_RATES: dict[str, Any] = {"provider_rate": (1_000_000, 1.0), "poll_rate": (1_000_000, 1.0)}
+
+
+@dataclass(frozen=True)
+class Shop:
+    """All that a worker has to know."""
+
+    redis_url: str
+    vendor_url: str
+    #: where the vendor reaches us; empty: nowhere
+    door: str = ""
+    form: Literal["veo", "jobs"] = "veo"
+    policy: Policy = field(default_factory=Policy)
+
+    def open_ledger(self) -> RedisLedger:
+        return RedisLedger(self.redis_url)
+
+    def open_vendor(self) -> KieVendor:
+        return KieVendor("sim-key", self.vendor_url, form=self.form)
+
+    def do(self, item: Item, ledger: Ledger, vendor: Vendor) -> None:
+        """One step; downloads and manifests are left out."""
+        if item.step is Step.SUBMIT:
+            submit(item, ledger, vendor, self.policy, lambda token: self._url(token))
+        elif item.step is Step.SETTLE:
+            settle(item, ledger, vendor, self.policy)
+        elif item.step is Step.UPGRADE:
+            upgrade(item, ledger, vendor, self.policy, lambda token: self._url(f"4k/{token}"))
+
+    def _url(self, path: str) -> str | None:
+        return f"{self.door}/callbacks/veo/{path}" if self.door else None
+
+
+def work(shop: Shop, lost_after: float = 0.5) -> None:
+    """Take messages off the quick queue and do what they say, for ever; sweep at every turn.
+
+    :param lost_after: seconds after which a message that is gone counts as lost
+    """
+    redis_ledger.LOST_AFTER = lost_after
+    ledger, vendor = shop.open_ledger(), shop.open_vendor()
+    queue: Any = redis.Redis.from_url(shop.redis_url, decode_responses=True)
+    while True:
+        message = queue.rpop(Lane.QUICK.queue)
+        if message is None:
+            ledger.wake()
+            ledger.tick()
+            time.sleep(0.01)
+        else:
+            shop.do(Item.parse(json.loads(json.loads(message)["body"])[1]["item"]), ledger, vendor)
+
+
+@contextmanager
+def workers(count: int, *shops: Shop) -> Iterator[None]:
+    """So many worker processes, in turn for each of the shops, for the length of a block."""
+    with ExitStack() as stack:
+        for number in range(count):
+            process = CONTEXT.Process(target=work, args=(shops[number % len(shops)],), daemon=True)
+            process.start()
+            stack.callback(_end, process)
+        yield
+
+
+def _end(process: Any) -> None:
+    process.kill()
+    process.join()
+    process.close()
