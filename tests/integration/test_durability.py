@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 import redis
-from tests.support.crash import Mains, Writers, build_shim, can_play, die, with_syncs_of
 
 from app.adapters.redis_ledger import RedisLedger
 from app.embedded import Service, free_port, redis_server, running
 from tests.integration.looks import queued
+from tests.support.crash import Mains, Writers, build_shim, can_play, die, with_syncs_of
 from tests.support.waiting import wait_for
 
 ROUNDS, THREADS = 12, 6
@@ -78,14 +78,6 @@ def assert_no_hole(there: set[str], name: str, answered: set[str]) -> None:
 def test_under_always_nothing_that_was_answered_is_lost_when_redis_is_killed(tmp_path: Path) -> None:
     port = free_port()
     keep_killing(redis_server(tmp_path / "redis", port, appendfsync="always"), port, tmp_path / "log")
-
-
-@played
-def test_under_everysec_the_kernel_keeps_what_a_killed_redis_had_written(tmp_path: Path) -> None:
-    """On a disk whose syncs take no time: the next test is about the others."""
-    port = free_port()
-    service = redis_server(tmp_path / "redis", port, appendfsync="everysec")
-    keep_killing(with_syncs_of(0, service, build_shim(tmp_path)), port, tmp_path / "log")
 
 
 @played
