@@ -53,7 +53,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--writes", type=int, default=3000, help="in each round")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--cuts", type=int, default=10, help="power cuts of each kind")
+    parser.add_argument("--cuts", type=int, default=10, help="power cuts of each kind; none without a C compiler")
     parser.add_argument("--folder", type=Path, help="where Redis keeps its files: the disk that is measured")
     parser.add_argument("--json", type=Path, help="also write the figures there")
     options = parser.parse_args()
@@ -157,7 +157,7 @@ def _print(figures: dict[Policy, Figures], sync: list[float]) -> None:
             counts, ages = [count for count, _ in one.lost], [age for _, age in one.lost]
             print(f"{median(counts):>18.0f}{max(counts):>8}{max(ages):>13.2f} s")
         else:
-            print(f"{'not played: there is no C compiler':>41}")
+            print(f"{'not played':>41}")
     print(f"\n{redis_version()}, python {platform.python_version()}, {os.cpu_count()} cores")
 
 
