@@ -88,7 +88,7 @@ class S3Bucket:
         head = self.client.head_object(Bucket=self.name, Key=key, ChecksumMode="ENABLED")
         if head["ContentLength"] != download.bytes:
             raise self._unconfirmed(key, f"it has {head['ContentLength']} bytes where {download.bytes} were sent")
-        if head["ETag"].strip('"').lower() == download.md5:
+        if _etag(head["ETag"]) == download.md5:
             return
         no_md5 = head.get("ServerSideEncryption", "").startswith("aws:kms") or "SSECustomerAlgorithm" in head
         if no_md5 and head.get("ChecksumSHA256") == _base64(download.sha256):
@@ -104,13 +104,17 @@ class S3Bucket:
         return sha256.hexdigest()
 
     def put_json(self, key: str, text: str) -> None:
-        """Store a JSON document.
+        """Store a JSON document, and have it confirmed.
 
         :raises StoreUnavailable:
         """
         with self._faults("store", key):
             body = text.encode()
-            self.client.put_object(Bucket=self.name, Key=key, Body=body, ContentType="application/json")
+            answer = self.client.put_object(Bucket=self.name, Key=key, Body=body, ContentType="application/json")
+            # The store's own MD5 saves the question; where it has none to give, the document is small enough to read back.
+            md5 = hashlib.md5(body, usedforsecurity=False).hexdigest()
+            if _etag(answer.get("ETag", "")) != md5 and self._read_back(key) != hashlib.sha256(body).hexdigest():
+                raise self._unconfirmed(key, "what it has is not what was sent")
 
     def get_json(self, key: str) -> str | None:
         """Read a JSON document; None if there is no such object.
@@ -205,6 +209,10 @@ def make_client(*, connect: float = 5, read: float = 60, attempts: int = 3) -> "
         return client
     client.close()
     return session.client("s3", config=config.merge(Config(s3={"addressing_style": "path"})))
+
+
+def _etag(header: str) -> str:
+    return header.strip('"').lower()
 
 
 def _base64(hexadecimal: str) -> str:

@@ -65,7 +65,7 @@ def _claim(draft: Draft, policy: Policy) -> _Claim | None:
     if fence is None:
         return None
     complete_at = generation.completion(draft.now)
-    shown = generation.model_copy(update={"complete_at": complete_at})
+    shown = generation.model_copy(update={"complete_at": complete_at, "manifest_error": ""})
     return _Claim(fence, generation.changes, complete_at, render(shown))
 
 

@@ -71,7 +71,7 @@ def set_environment(monkeypatch: pytest.MonkeyPatch, port: int, **changed: str) 
 
 
 @contextmanager
-def altered_uploads(bucket: S3Bucket, changes: dict[str, int]) -> Iterator[None]:
+def altered_uploads(bucket: S3Bucket, changes: dict[str, object]) -> Iterator[None]:
     """For the length of a block, the client uploads with other parameters than it is told."""
 
     def alter(params: dict[str, object], **_: object) -> None:
@@ -127,7 +127,7 @@ def test_a_wrong_sha256_is_not_confirmed_by_a_store_that_echoes_it(bucket: S3Buc
 
 
 def test_a_file_that_is_cut_on_its_way_is_noticed(bucket: S3Bucket) -> None:
-    cut = {"ContentLength": 10}
+    cut = {"ContentLength": 10, "Body": BODY[:10]}
     expected = f"{KEY}: not confirmed: it has 10 bytes where {len(BODY)} were sent"
     with pytest.raises(StoreUnavailable, match=expected), altered_uploads(bucket, cut):
         bucket.put_file(KEY, download(), METADATA)
@@ -312,6 +312,26 @@ def test_an_object_that_is_cut_short_when_read_back_is_not_confirmed(store: tupl
     store[1].add_response("get_object", {"Body": StreamingBody(io.BytesIO(BODY[:-1]), len(BODY))})
     with pytest.raises(StoreUnavailable, match="cannot store: IncompleteReadError"):
         store[0].put_file(KEY, download(), METADATA)
+
+
+def test_json_is_confirmed_by_the_md5_that_the_store_answers(store: tuple[S3Bucket, Stubber]) -> None:
+    store[1].add_response("put_object", {"ETag": f'"{hashlib.md5(b"{}").hexdigest()}"'})
+    store[0].put_json("x.json", "{}")
+
+
+@pytest.mark.parametrize("answer", [{}, {"ETag": '"0123"'}])
+def test_json_without_that_is_read_back(store: tuple[S3Bucket, Stubber], answer: dict[str, str]) -> None:
+    store[1].add_response("put_object", answer)
+    store[1].add_response("get_object", {"Body": body(b"{}")})
+    store[0].put_json("x.json", "{}")
+    store[1].add_response("put_object", answer)
+    store[1].add_response("get_object", {"Body": body(b"{]")})
+    with pytest.raises(StoreUnavailable, match="not confirmed: what it has is not what was sent"):
+        store[0].put_json("x.json", "{}")
+    store[1].add_response("put_object", answer)
+    store[1].add_client_error("get_object", "NoSuchKey", "no", 404)
+    with pytest.raises(StoreUnavailable, match="cannot store: NoSuchKey"):
+        store[0].put_json("x.json", "{}")
 
 
 @pytest.mark.parametrize("code", ["SlowDown", "AccessDenied", "InternalError"])

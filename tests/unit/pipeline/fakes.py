@@ -250,6 +250,7 @@ class MemoryBucket:
     files: dict[str, dict[str, str]] = field(default_factory=dict)
     texts: dict[str, str] = field(default_factory=dict)
     before_put: Callable[[], None] = lambda: None
+    before_put_json: Callable[[], object] = lambda: None
 
     def put_file(self, key: str, download: Download, metadata: dict[str, str]) -> None:
         self.before_put()
@@ -258,6 +259,7 @@ class MemoryBucket:
         self.files[key] = metadata
 
     def put_json(self, key: str, text: str) -> None:
+        self.before_put_json()
         if self.failure is not None:
             raise self.failure
         self.texts[key] = text
