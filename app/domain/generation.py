@@ -13,7 +13,7 @@ from app.domain.asked import NOTHING_ASKED, Asked, compare, lines, satisfies
 from app.domain.callbacks import Outcome
 from app.domain.container import Media
 from app.domain.policy import DEAD_ROUNDS, INVISIBLE, Policy
-from app.domain.rendition import Order, OrderClaim, Rendition, RenditionState
+from app.domain.rendition import FRESH, Order, OrderClaim, Rendition, RenditionState
 from app.domain.states import State
 from app.domain.submission import Submission
 from app.domain.urls import Urls
@@ -63,6 +63,8 @@ class Generation(BaseModel):
     doubt_since: float | None = None
     verdict_at: float | None = None
     verdict_from: str = ""
+    #: when the vendor says that it was made, by its clock: its links end by that
+    made_at: float | None = None
     complete_at: float | None = None
     code: int = 0
     msg: str = ""
@@ -188,6 +190,14 @@ class Generation(BaseModel):
                 due[Item(step, self.task_id, rendition.kind, rendition.index)] = rendition.work.at
         return due
 
+    def link_ends(self) -> dict[Item, float]:
+        """When the links of what is to be mirrored end: what is nearest its end goes first."""
+        return {
+            Item(Step.MIRROR, self.task_id, rendition.kind, rendition.index): rendition.link_end(self.made_at)
+            for rendition in self.renditions
+            if rendition.work.at is not None and rendition.url
+        }
+
     # --- what users ask for --------------------------------------------------------------------------------------------
 
     @classmethod
@@ -213,7 +223,9 @@ class Generation(BaseModel):
 
     def want_upgrades(self, kinds: list[Kind], now: float) -> None:
         """Want upgrades of result 0; those wanted already stay as they are, those unavailable too."""
-        self.upgrades += [kind for kind in kinds if kind not in self.upgrades]
+        if new := [kind for kind in kinds if kind not in self.upgrades]:
+            self.upgrades += new
+            self._changed(now)
         eligible = self.verdict is Progress.SUCCEEDED and self.find(Kind.RESULT, 0) is not None
         if eligible and not self._must_be_looked_at():
             for kind in self.upgrades:
@@ -314,7 +326,7 @@ class Generation(BaseModel):
         elif verdict.progress is Progress.FAILED and self.verdict is Progress.GENERATING:
             self._set_verdict(verdict, source, now)
         elif verdict.progress is Progress.FAILED and now - (self.doubt_since or now) > INVISIBLE:
-            self._end_doubt()  # said again, and not in the moments in which the vendor's records may lag
+            self._end_doubt(now)  # said again, and not in the moments in which the vendor's records may lag
         elif (
             verdict.progress is Progress.UNKNOWN and self.old and not self.heard and self.verdict is Progress.GENERATING
         ):
@@ -339,7 +351,7 @@ class Generation(BaseModel):
             self.settle.put_back(None)
             return
         if not self.given_up:
-            self.error = f"the vendor cannot be asked: {trouble}" if trouble else ""
+            self._tell(f"the vendor cannot be asked: {trouble}" if trouble else "", now)
         began = self.waiting_since if self.doubt_since is None else self.doubt_since
         if self.verdict is Progress.SUCCEEDED and self.verdict_at is not None:
             began = max([self.verdict_at, *(rendition.since for rendition in self._list_forgotten())])
@@ -408,7 +420,7 @@ class Generation(BaseModel):
         else:
             self._try_later(rendition, f"{error}; trying a fresh link", now, policy, chance)
         if not rendition.ended:
-            rendition.url, rendition.link = url or rendition.url, link
+            rendition.url, rendition.link, rendition.link_until = url or rendition.url, link, now + FRESH
 
     def find_dead(self, rendition: Rendition, error: str, now: float, policy: Policy, chance: float) -> None:
         """A link was dead, and the vendor had no other. Believed after several rounds and some time: CDNs have bad minutes."""
@@ -620,6 +632,7 @@ class Generation(BaseModel):
     # --- inside --------------------------------------------------------------------------------------------------------
 
     def _succeed(self, verdict: Verdict, source: str, now: float) -> None:
+        self.made_at = self.made_at or verdict.made_at
         if self.verdict is not Progress.SUCCEEDED:
             self._set_verdict(verdict, source, now)
             self.fallback = verdict.fallback
@@ -684,11 +697,17 @@ class Generation(BaseModel):
         """Whether a video is lost. A preview picture is no loss."""
         return any(r.state is RenditionState.FAILED and r.kind is not Kind.IMAGE for r in self.renditions)
 
-    def _end_doubt(self) -> None:
+    def _end_doubt(self, now: float) -> None:
         """It stays what it was before."""
         self.doubt_since = None
         if not self.given_up:
-            self.error = ""
+            self._tell("", now)
+
+    def _tell(self, error: str, now: float) -> None:
+        """Show this as what is wrong just now; empty: nothing is."""
+        if error != self.error:
+            self.error = error
+            self._changed(now)
 
     def _give_up(self, now: float, policy: Policy) -> None:
         self.settle.put_back(None)
@@ -698,7 +717,7 @@ class Generation(BaseModel):
                 self.fail(rendition, f"the vendor has not said within {policy.give_up_after:g} s where it is", now)
             return
         if self.doubt_since is not None:
-            self._end_doubt()
+            self._end_doubt(now)
             return
         said = f"; its callbacks said: {', '.join(self.heard)}" if self.heard else ""
         self._lose(f"no verdict within {policy.give_up_after:g} s{said}", now)

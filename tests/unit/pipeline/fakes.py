@@ -16,6 +16,7 @@ from app.domain.requests import Request
 from app.domain.states import State
 from app.domain.submission import Submission
 from app.domain.vendor import OrderAnswer, SubmitAnswer, Verdict
+from app.domain.view import describe
 from app.domain.work import Item, Kind, is_submission_id
 
 T = TypeVar("T")
@@ -119,7 +120,9 @@ class MemoryLedger:
         transition(self.read(record_id))
         draft = self.read(record_id)
         before = draft.record.bills() if draft.record else {}
+        shown, noted = _show(draft.generation)
         outcome = transition(draft)
+        assert not shown or shown == _show(draft.generation)[0] or noted < _show(draft.generation)[1], "not in the manifest"
         if draft.generation is not None:
             text = draft.generation.model_dump_json(exclude_defaults=True)
             self.generation = Generation.model_validate_json(text)
@@ -182,6 +185,22 @@ class MemoryLedger:
 
     def health(self) -> Health:
         return Health(self.now, None, None, "", 0.0, 0.0, {})
+
+
+def _show(generation: Generation | None) -> tuple[dict[str, object], int]:
+    """What a manifest shows of it, and the count that goes up whenever that changes.
+
+    Of renditions under way little: a manifest is written when they end.
+    """
+    if generation is None:
+        return {}, 0
+    shown = describe(generation.model_copy(update={"complete_at": None, "manifest_error": ""}))
+    ended = [rendition.ended for rendition in generation.renditions]
+    shown["renditions"] = [
+        row if is_ended else {name: row.get(name) for name in ("kind", "index", "orders", "unasked")}
+        for row, is_ended in zip(shown["renditions"], ended, strict=True)
+    ]
+    return shown, generation.changes
 
 
 @dataclass
