@@ -102,7 +102,9 @@ def _take_in(generation: Generation, pending: Pending, draft: Draft, confirm: bo
     kind, index = _subject(generation, pending)
     order = f"#{pending.order}" if pending.order > 1 else ""
     subject = f"{kind}/{index}{order}" if kind else "generation"
-    new = generation.count_callback(f"{subject} {callback.outcome} {callback.code}", draft.now)
+    # Apart from those that prove more: what an old signature tells first must not make the true one a repeat.
+    age = "" if fresh else " (old signature)"
+    new = generation.count_callback(f"{subject} {callback.outcome} {callback.code}{age}", draft.now)
     if new:
         draft.history.append(pending.entry)
     if kind is not None and _is_about_former_order(generation.find(kind, index), pending):
@@ -110,7 +112,8 @@ def _take_in(generation: Generation, pending: Pending, draft: Draft, confirm: bo
     if kind is not None:
         revive = new and fresh and callback.outcome is Outcome.SUCCEEDED
         _hear_of_upgrade(generation, kind, index, callback, fresh and not confirm, revive, draft.now, policy)
-        if fresh:
+        # The token says about which order it is, and the vendor has signed the id, whenever that was: enough to ask by.
+        if fresh or pending.kind is not None:
             _name_order(draft, generation.find(kind, index), callback)
         return False
     if fresh and _is_plausible(callback.credits, generation.price):

@@ -1,216 +1,261 @@
-"""A seeded course of trouble: generations go in while processes are killed, Redis is killed, and the broker is emptied.
+"""One run: feed and break, wait for rest, then audit every id."""
 
-    python -m tests.chaos.course --generations 200 --seed 1
-
-Prints what happened and what is wrong afterwards; status 0 only if nothing is.
-"""
-
-import argparse
+import hashlib
 import json
-import random
-import sys
-import tempfile
 import time
-from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import boto3
 import redis
 import requests
+from botocore.exceptions import ClientError
 
-from app.cli.demo_audit import audit, is_settled
-from app.cli.demo_paths import PATHS, DemoPath, Expected, Sent
-from tests.support.fleet import Fleet, running_fleet
+from app.cli.stack import BUCKET
+from tests.chaos.feed import Application, Promises
+from tests.chaos.ground import S3_KEYS, Form, Ground, running_ground
+from tests.chaos.judge import PREFIX, Evidence, Judgement, judge
+from tests.chaos.plan import Plan, Planned, Way, draw_plan
+from tests.chaos.report import Report, Row, describe_machine, none_of, show_counts, show_spread, within
+from tests.chaos.scale import Scale
+from tests.chaos.troubles import LASTING_S3_FAULTS, LASTING_WEATHER, Troublemaker, s3_faults, weather
+from tests.chaos.watch import Watch
 from tests.support.waiting import wait_for
 
-#: what is killed with SIGKILL; `broker` is emptied
-TARGETS = ("worker", "worker-2", "mirror", "mirror-2", "web", "beat", "redis", "broker")
-#: seconds between generations, and the bounds between two troubles
-PACE, CALM = 0.12, (0.4, 1.4)
-#: seconds after the last trouble in which everything must have come to its end
-LIMIT = 180.0
-#: seconds after the last generation in which the vendor's three tries at its callback are over
-CALLBACKS_OVER = 10.0
+#: seconds within which everything must be under way again after the broker was emptied
+RESUMED = 60.0
+#: told now and then how far a run has come
+Say = Callable[[str], None]
 
 
-@dataclass
-class Report:
-    """What a course did, and what was wrong at its end."""
-
-    generations: int = 0
-    troubles: Counter[str] = field(default_factory=Counter)
-    #: seconds from the last trouble to the end of the last generation
-    settled_after: float = 0.0
-    rescued: int = 0
-    unsettled: list[str] = field(default_factory=list)
-    faults: list[str] = field(default_factory=list)
-    strays: list[str] = field(default_factory=list)
-    #: submissions that nobody can tell the outcome of: worker killed while sending, and callback lost or never sent
-    uncertain: int = 0
-    #: manifests that say something else than the ledger
-    manifests: list[str] = field(default_factory=list)
-
-    @property
-    def good(self) -> bool:
-        """Nothing is wrong."""
-        return not (self.unsettled or self.faults or self.strays or self.manifests)
-
-    def __str__(self) -> str:
-        rows = {
-            "generations": self.generations,
-            "troubles": ", ".join(f"{name} {count}" for name, count in sorted(self.troubles.items())),
-            "settled, seconds after the last": f"{self.settled_after:.0f}",
-            "messages rescued by the sweep": self.rescued,
-            "submissions that stay uncertain": self.uncertain,
-            "without a named end": self.unsettled or 0,
-            "objects, states or purchases wrong": self.faults or 0,
-            "objects too many": self.strays or 0,
-            "manifests that disagree": self.manifests or 0,
-        }
-        return "\n".join(f"{name:<36}{value}" for name, value in rows.items())
+@dataclass(frozen=True)
+class _Times:
+    fed: float
+    settled: float
+    total: float
 
 
-def run_course(folder: Path, generations: int, seed: int) -> Report:
-    """Run one course on a stack of its own."""
-    chance, report = random.Random(seed), Report(generations)
-    # No callback count is expected: some are lost with the web process, and are made up for by polls.
-    paths = [
-        replace(path, expected=replace(path.expected, least_callbacks=0), asks=1)
-        for path in PATHS
-        if not path.attack and not path.extends
-    ]
-    counts = {"worker": 2, "mirror": 2, "beat": 2}
-    with running_fleet(folder, counts=counts, speed=60) as fleet:
-        sent: list[Sent] = []
-        trouble_at = 0.0
-        while len(sent) < generations:
-            path = chance.choice(paths)
-            sent.append(_send(fleet, replace(path, title=f"{path.title} #{len(sent)}")))
-            if time.monotonic() >= trouble_at:
-                report.troubles[_make_trouble(fleet, chance.choice(TARGETS))] += 1
-                trouble_at = time.monotonic() + chance.uniform(*CALM)
-            time.sleep(PACE)
-        _await_end(fleet, sent, report)
-        _judge(fleet, sent, report)
-    return report
+def run_course(
+    folder: Path, scale: Scale, seed: int, form: Form = "veo", without: str = "", say: Say = lambda text: None
+) -> Report:
+    """Run one course on a ground of its own.
+
+    :param folder: an empty one, for all that the processes keep
+    :param form: of the vendor's API
+    :param without: the safeguard to leave out; empty: none
+    """
+    began, plan = time.monotonic(), draw_plan(seed, scale)
+    by_name = {planned.name: planned for planned in plan.generations}
+    scenarios: dict[str, Mapping[str, Any]] = {name: planned.scenario for name, planned in by_name.items()}
+    with running_ground(folder, scale, seed, scenarios | {"decoy": {"takes": 0}}, form, without) as ground:
+        with Watch(ground.stack.redis_url, scale.lease, unified=form == "jobs") as watch:
+            say("all is up")
+            application, maker = Application(ground, plan.generations), Troublemaker(ground, watch)
+            fed = _feed(ground, application, maker, plan, seed, say)
+            say(f"all are in and the trouble is over: {show_counts(maker.done)}")
+            settled = _await_rest(ground, watch, scale.patience / (2 if without else 1), say)
+            say(f"at rest, or waited for long enough, {settled:.0f} s later")
+            evidence = _collect(ground, application.promises, by_name)
+            uploads = _list_uploads(ground)
+        served = ground.served_by_s3(), ground.served_by_vendor()
+        rescued = watch.rescued()
+        ground.stop()
+    temp_files = [str(path.relative_to(ground.temp)) for path in ground.temp.rglob("*") if path.is_file()]
+    say("all is down, judging")
+    judgement = judge(evidence)
+    times = _Times(fed, settled, time.monotonic() - began)
+    rows = _judged_rows(judgement, uploads, temp_files, ground) + _timed_rows(watch, scale)
+    facts = _facts(scale, seed, form, without, plan, judgement, maker, evidence, times, rescued, *served)
+    return Report(rows, facts)
 
 
-def _send(fleet: Fleet, path: DemoPath) -> Sent:
-    wishes = {"upgrades": list(path.upgrades)}
-    if path.here:
-        body, key = wishes | {"prompt": path.prompt, **path.fields}, {"Idempotency-Key": path.title}
-        # No 503 shall lead to a second one: asked again under the same key until there is an answer.
-        answer = wait_for(lambda: _ask(fleet, "POST", "/generations", json=body, headers=key))
-        return Sent(path, answer.json()["id"])
-    task_id = fleet.vendor.generate(path.prompt, fleet.callback_url)
-    wait_for(lambda: _ask(fleet, "PUT", f"/generations/{task_id}", json=wishes))
-    return Sent(path, task_id)
+# --- the first phase -------------------------------------------------------------------------------------------------------
 
 
-def _ask(fleet: Fleet, method: str, path: str, **kwargs: Any) -> requests.Response | None:
-    """An answer, or None while web or Redis are down."""
+def _feed(ground: Ground, application: Application, maker: Troublemaker, plan: Plan, seed: int, say: Say) -> float:
+    """Feed it all while everything goes wrong, and leave it when the last trouble is over. Gives the seconds that took."""
+    began = time.monotonic()
+    ground.set_s3_faults(**s3_faults(ground.scale))
+    ground.set_weather(seed=seed, **weather(ground.scale))
+    maker.start(plan.kills, plan.troubles)
     try:
-        answer = fleet.call(method, path, **kwargs)
+        application.feed(say)
+        maker.join()
+    finally:
+        maker.stop()
+    ground.set_s3_faults(**LASTING_S3_FAULTS)
+    ground.set_weather(seed=seed, **LASTING_WEATHER)
+    return time.monotonic() - began
+
+
+def _await_rest(ground: Ground, watch: Watch, patience: float, say: Say) -> float:
+    """Wait until the vendor has no callback left to send and the ledger nothing to do. Gives the seconds that took."""
+    began = time.monotonic()
+    told = [began]
+
+    def rests() -> bool:
+        try:
+            outstanding = ground.vendor.call("GET", "/_simulator/outstanding").json()["callbacks"]
+            unfinished = watch.find_unfinished()
+        except (redis.RedisError, requests.RequestException):
+            return False
+        if time.monotonic() - told[0] > 10:
+            told[0] = time.monotonic()
+            say(f"{outstanding} callbacks to come, {len(unfinished)} things to do, such as {unfinished[:3]}")
+        return not outstanding and not unfinished
+
+    try:
+        wait_for(rests, patience, every=0.5)
+    except AssertionError:
+        say("it does not come to rest")
+    return time.monotonic() - began
+
+
+# --- the second phase ------------------------------------------------------------------------------------------------------
+
+
+def _collect(ground: Ground, promises: Promises, plan: Mapping[str, Planned]) -> Evidence:
+    folder = ground.stack.bucket_folder
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    objects = {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+    manifests = {
+        path.parent.name: _read_json(path)
+        for path in files
+        if path.name == "manifest.json" and path.parent.parent == folder / PREFIX.rstrip("/")
+    }
+    return Evidence(promises, ground.vendor.books(), plan, _show_all(ground), objects, manifests)
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text())
+    except ValueError:
+        return {"unreadable": True}
+
+
+def _show_all(ground: Ground) -> dict[str, Mapping[str, Any]]:
+    """All that Reelkeep shows, by the vendor's id and by ours."""
+    shown: dict[str, Mapping[str, Any]] = {}
+    cursor: str | None = ""
+    while cursor is not None:
+        query = {"limit": "500"} | ({"cursor": cursor} if cursor else {})
+        page = wait_for(lambda query=query: _ask(ground, query))  # type: ignore[misc]  # bound now
+        shown |= {row[name]: row for row in page["generations"] for name in ("id", "taskId") if row[name]}
+        cursor = page["cursor"]
+    return shown
+
+
+def _ask(ground: Ground, query: dict[str, str]) -> Any:
+    try:
+        answer = ground.call("GET", "/generations", params=query)
     except requests.RequestException:
         return None
-    return answer if answer.status_code in (200, 201, 202) else None
+    return answer.json() if answer.status_code == 200 else None
 
 
-def _make_trouble(fleet: Fleet, target: str) -> str:
-    if target != "broker":
-        fleet.stack.supervisor.kill(target)
-        return f"{target.partition('-')[0]} killed"
+def _list_uploads(ground: Ground) -> list[str]:
+    """Multipart uploads that nobody has finished."""
+    client = boto3.client(
+        "s3",
+        endpoint_url=f"http://127.0.0.1:{ground.s3_port}",
+        region_name="us-east-1",
+        aws_access_key_id=S3_KEYS["access_key"],
+        aws_secret_access_key=S3_KEYS["secret_key"],
+    )
     try:
-        fleet.broker().flushdb()
-    except redis.RedisError:
-        return "broker could not be emptied, it was down"
-    return "broker emptied"
+        return [upload["Key"] for upload in client.list_multipart_uploads(Bucket=BUCKET).get("Uploads", [])]
+    except ClientError as error:
+        if error.response["Error"]["Code"] == "NoSuchUpload":  # so rclone says that there has never been one
+            return []
+        raise
 
 
-def _show_all(fleet: Fleet) -> dict[str, Mapping[str, Any]]:
-    shown: dict[str, Mapping[str, Any]] = {}
-    cursor = None
-    while True:
-        query = {"limit": "500"} | ({"cursor": cursor} if cursor else {})
-        answer = wait_for(lambda query=query: _ask(fleet, "GET", "/generations", params=query))  # type: ignore[misc]
-        page = answer.json()
-        shown |= {row[name]: row for name in ("id", "taskId") for row in page["generations"] if row[name]}
-        cursor = page["cursor"]
-        if cursor is None:
-            return shown
+# --- the table -------------------------------------------------------------------------------------------------------------
 
 
-def _await_end(fleet: Fleet, sent: list[Sent], report: Report) -> None:
-    began = time.monotonic()
-
-    def unsettled() -> list[str]:
-        shown = _show_all(fleet)
-        # An uncertain one may still be settled by a callback, for as long as the vendor tries to deliver it.
-        early = time.monotonic() - began < CALLBACKS_OVER
-        return [
-            one.record_id
-            for one in sent
-            if not is_settled(one, row := shown.get(one.record_id)) or (early and row and row["state"] == "uncertain")
-        ]
-
-    try:
-        wait_for(lambda: not unsettled(), LIMIT, every=0.5)
-    except AssertionError:
-        report.unsettled = unsettled()
-    report.settled_after = time.monotonic() - began
-
-
-def _judge(fleet: Fleet, sent: list[Sent], report: Report) -> None:
-    folder = fleet.stack.bucket_folder
-
-    def disagreeing() -> list[str]:
-        shown = _show_all(fleet)
-        known = {row["taskId"]: row for row in shown.values() if row["taskId"]}
-        return [task_id for task_id in known if not _agrees(folder / "veo" / task_id, known[task_id])]
-
-    try:
-        wait_for(
-            lambda: not disagreeing(), limit=30, every=0.5
-        )  # a late repeat of a callback may still be written down
-    except AssertionError:
-        report.manifests = disagreeing()
-    shown, books = _show_all(fleet), fleet.vendor.books()
-    findings, report.strays = audit([_excuse(one, shown, books) for one in sent], shown, folder, fleet.vendor, "veo/")
-    report.uncertain = sum(row["state"] == "uncertain" for row in shown.values())
-    report.faults = [
-        f"{finding.sent.path.title}: {'; '.join(finding.faults)}" for finding in findings if finding.faults
+def _judged_rows(judgement: Judgement, uploads: list[str], temp_files: list[str], ground: Ground) -> list[Row]:
+    wrong, objects = judgement.wrong_objects, judgement.objects
+    share = 100 * (objects - len(wrong)) / objects if objects else 0.0
+    shown = f"{objects - len(wrong)} of {objects}, {share:.2f} %"
+    return [
+        Row("objects equal to their source", shown, "100 %", not wrong and objects > 0, examples=wrong),
+        none_of("objects too many", judgement.stray_objects),
+        none_of("generations in no named end state", judgement.unended),
+        none_of("ends other than the vendor's books say", judgement.wrong_ends),
+        none_of("callbacks answered 200 and unknown to the ledger", judgement.forgotten_callbacks),
+        none_of("answers other than 200 and 503", judgement.odd_answers),
+        none_of("purchases doubled", judgement.doubled_purchases),
+        none_of("purchases forgotten", judgement.forgotten_purchases),
+        none_of("purchases that nobody asked for", judgement.unasked_purchases),
+        none_of("generations submitted twice", judgement.doubled_submissions),
+        none_of("manifests that disagree with the ledger", judgement.wrong_manifests),
+        none_of("multipart uploads left", uploads),
+        none_of("temporary files left", temp_files),
+        none_of("processes that ended by themselves", ground.fallen.alone),
     ]
-    report.rescued = int(redis.Redis.from_url(fleet.stack.redis_url).hget("reelkeep:stats", "rescued") or 0)  # type: ignore[arg-type]
 
 
-def _excuse(one: Sent, shown: Mapping[str, Mapping[str, Any]], books: Mapping[str, Any]) -> Sent:
-    """A submission whose worker was killed while sending, and whose callback was lost too, may stay uncertain: that is a named
-    end. What it must not be is created twice."""
-    row = shown.get(one.record_id)
-    if row is None or row["state"] != "uncertain":
-        return one
-    made = sum(generation["prompt"] == one.path.prompt for generation in books["generations"].values())
-    return replace(one, path=replace(one.path, expected=Expected(state="uncertain", stored=(), created=min(made, 1))))
+def _timed_rows(watch: Watch, scale: Scale) -> list[Row]:
+    limit = scale.lease + scale.sweep
+    return [
+        within("a killed worker's claim is taken up", watch.recoveries(), limit, watch.dropped()),
+        within("what an emptied broker held is taken up", watch.resumptions(), RESUMED, watch.lost(), share=1),
+    ]
 
 
-def _agrees(folder: Path, shown: Mapping[str, Any]) -> bool:
-    manifest = folder / "manifest.json"
-    return manifest.exists() and json.loads(manifest.read_text()) == {"format": 1, **shown}
+def _facts(
+    scale: Scale,
+    seed: int,
+    form: Form,
+    without: str,
+    plan: Plan,
+    judgement: Judgement,
+    maker: Troublemaker,
+    evidence: Evidence,
+    times: _Times,
+    rescued: int,
+    served_by_s3: Mapping[str, int],
+    served_by_vendor: Mapping[str, int],
+) -> dict[str, str]:
+    promises, callbacks = evidence.promises, judgement.callbacks
+    spans = f"fed and broken for {times.fed:.0f} s, at rest {times.settled:.0f} s later, {times.total:.0f} s in all"
+    return {
+        "run": f"{scale.generations} generations, seed {seed}, form {form}, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+        **({"without": without} if without else {}),
+        "machine": describe_machine(),
+        "duration": spans,
+        "generations": show_counts(judgement.ways),
+        "ended": show_counts(judgement.ends),
+        "submissions that stay uncertain": str(judgement.uncertain),
+        "orders that stay uncertain": str(judgement.uncertain_orders),
+        "made at the vendor's, and nobody told": str(judgement.unknown),
+        "callbacks": _show_callbacks(plan),
+        "answers to callbacks": show_counts(callbacks),
+        "forged callbacks": f"{promises.forged.total()} taken in",
+        "upgrades bought": str(judgement.purchases),
+        "killed and broken": show_counts(maker.done),
+        "faults of the vendor's": show_counts(served_by_vendor),
+        "faults of its files": show_counts(evidence.books["fileFaults"]),
+        "faults on the way to the bucket": show_counts(served_by_s3),
+        "messages lost and sent again": str(rescued),
+        "answers of 503 to the application": show_spread(promises.refusals),
+        "times": f"lease {scale.lease:g} s, sweep {scale.sweep:g} s, vendor {scale.speed} times as fast as real",
+    }
 
 
-def main() -> None:
-    """Run a course from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--generations", type=int, default=200)
-    parser.add_argument("--seed", type=int, default=1)
-    options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        report = run_course(Path(folder), options.generations, options.seed)
-    print(f"seed {options.seed}\n{report}")
-    sys.exit(0 if report.good else 1)
-
-
-if __name__ == "__main__":
-    main()
+def _show_callbacks(plan: Plan) -> str:
+    planned = [one.scenario["callbacks"] for one in plan.generations]
+    total = len(planned)
+    never, more = sum(not one for one in planned), sum(len(one) > 1 for one in planned)
+    stale = sum(one.scenario["timestamp_shift"] != 0 for one in plan.generations)
+    alone = sum(one.way is Way.CALLBACK for one in plan.generations)
+    shares = {
+        "never sent": never,
+        "sent two to five times": more,
+        "signed an hour ago": stale,
+        "known by it alone": alone,
+    }
+    return ", ".join(f"{name} {100 * count / total:.0f} %" for name, count in shares.items())

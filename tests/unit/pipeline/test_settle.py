@@ -358,6 +358,19 @@ def test_what_proves_little_revives_no_4k(
     assert _find_4k(succeeded).state is RenditionState.UNAVAILABLE
 
 
+def test_a_success_revives_a_4k_though_one_with_an_old_signature_came_before(
+    succeeded: MemoryLedger, vendor: ScriptedVendor, policy: Policy
+) -> None:
+    rendition = _order_4k(succeeded, policy, "a1")
+    gone = OrderAnswer(OrderProgress.UNAVAILABLE, 422, "unavailable")
+    _known(succeeded).hear_order(rendition, gone, 1001.0, policy)
+    for trust in (Trust.STALE, Trust.SIGNED):
+        assert _find_4k(succeeded).state is RenditionState.UNAVAILABLE
+        succeeded.call_back(SAYS_SUCCESS, Route.UHD, trust, UHD)
+        settle(SETTLE, succeeded, vendor, policy)
+    assert _find_4k(succeeded).state is RenditionState.REQUESTED
+
+
 def test_a_callback_about_a_4k_that_cannot_be_read_is_a_reason_to_ask(
     succeeded: MemoryLedger, vendor: ScriptedVendor, policy: Policy
 ) -> None:
@@ -616,9 +629,15 @@ def test_what_a_callback_said_to_a_worker_that_died_is_settled(
 # --- orders that run under an id of their own ---------------------------------------------------------------------------
 
 
-def _call_back_as(ledger: MemoryLedger, task_id: str | None, trust: Trust = Trust.SIGNED, **data: Any) -> None:
+def _call_back_as(
+    ledger: MemoryLedger,
+    task_id: str | None,
+    trust: Trust = Trust.SIGNED,
+    upgrade: tuple[Kind, int] | None = UHD,
+    **data: Any,
+) -> None:
     body = {"code": 500, "msg": "so it is", "data": {"taskId": task_id, **data} if task_id else None}
-    ledger.call_back(json.dumps(body), Route.UHD, trust, UHD)
+    ledger.call_back(json.dumps(body), Route.UHD, trust, upgrade)
 
 
 def _alias(ledger: MemoryLedger) -> str:
@@ -627,25 +646,31 @@ def _alias(ledger: MemoryLedger) -> str:
     return order.alias
 
 
-def test_a_callback_under_an_orders_token_names_it(
-    succeeded: MemoryLedger, vendor: ScriptedVendor, policy: Policy
+@pytest.mark.parametrize("trust", [Trust.SIGNED, Trust.STALE])
+def test_a_callback_under_an_orders_token_names_it_however_old_its_signature(
+    succeeded: MemoryLedger, vendor: ScriptedVendor, policy: Policy, trust: Trust
 ) -> None:
     _order_4k(succeeded, policy)
-    _call_back_as(succeeded, "a1")
+    _call_back_as(succeeded, "a1", trust)
     settle(SETTLE, succeeded, vendor, policy)
     assert (_alias(succeeded), succeeded.aliases, vendor.asked) == ("a1", {"a1": "t1/4k/0#1"}, [])
 
 
 @pytest.mark.parametrize(
-    ("task_id", "trust"),
-    [("t1", Trust.SIGNED), (None, Trust.TOKEN), ("a1", Trust.STALE)],
-    ids=["parent", "none", "old"],
+    ("task_id", "trust", "upgrade"),
+    [("t1", Trust.SIGNED, UHD), (None, Trust.TOKEN, UHD), ("a1", Trust.STALE, None)],
+    ids=["parent", "none", "old and without a token"],
 )
 def test_other_callbacks_name_no_order(
-    succeeded: MemoryLedger, vendor: ScriptedVendor, policy: Policy, task_id: str | None, trust: Trust
+    succeeded: MemoryLedger,
+    vendor: ScriptedVendor,
+    policy: Policy,
+    task_id: str | None,
+    trust: Trust,
+    upgrade: tuple[Kind, int] | None,
 ) -> None:
     _order_4k(succeeded, policy)
-    _call_back_as(succeeded, task_id, trust)
+    _call_back_as(succeeded, task_id, trust, upgrade)
     settle(SETTLE, succeeded, vendor, policy)
     assert (_alias(succeeded), succeeded.aliases) == ("", {})
 

@@ -67,6 +67,13 @@ def test_what_is_known_is_added_to(ledger: MemoryLedger, policy: Policy) -> None
     )
 
 
+def test_an_upgrade_of_what_has_failed_is_shown_as_wanted(ledger: MemoryLedger, policy: Policy) -> None:
+    _known(ledger).hear(Verdict(Progress.FAILED, 501, "no"), "poll", 1000.0)
+    noted = _known(ledger).changes
+    track("t1", [Kind.UHD], {}, ledger, policy)
+    assert (_known(ledger).upgrades, _known(ledger).changes) == ([Kind.UHD], noted + 1)
+
+
 def test_what_a_callback_has_spoken_of_is_not_new(policy: Policy) -> None:
     ledger = MemoryLedger()
     ledger.call_back("{}")
@@ -122,6 +129,13 @@ def test_an_upgrade_that_is_ordered_is_not_reserved_for_again(
     before, succeeded.reserved = _known(succeeded).model_copy(deep=True), []
     answer = request_upgrade("t1", Kind.UHD, 0, succeeded, policy)
     assert (answer.outcome, _known(succeeded), succeeded.reserved) == (UpgradeRequest.ALREADY, before, [])
+
+
+def test_a_4k_that_is_there_without_an_order_is_not_reserved_for(succeeded: MemoryLedger, policy: Policy) -> None:
+    _known(succeeded).want_upgrade(Kind.UHD, 0, 1000.0)
+    _known(succeeded).renditions[1].end(RenditionState.STORED)
+    answer = request_upgrade("t1", Kind.UHD, 0, succeeded, policy)
+    assert (answer.outcome, succeeded.reserved) == (UpgradeRequest.ALREADY, [])
 
 
 def test_what_cannot_be_upgraded_is_refused_by_name(ledger: MemoryLedger, policy: Policy) -> None:
@@ -215,6 +229,9 @@ def test_what_is_not_known_is_not_tried_again(ledger: MemoryLedger, record_id: s
 
 
 def test_a_generation_is_found_by_the_vendors_id(ledger: MemoryLedger, policy: Policy) -> None:
+    assert look_up("t1", ledger, policy) == _known(ledger)
+    _known(ledger).set_labels({"a": "b"}, 1000.0)
+    ledger.call_back("{}")
     assert look_up("t1", ledger, policy) == _known(ledger)
 
 
