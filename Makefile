@@ -4,7 +4,7 @@ VENV := .venv
 READY := $(VENV)/.ready-$(shell cat requirements/dev.lock pyproject.toml | cksum | cut -d' ' -f1)
 HOLD ?=
 
-.PHONY: demo test check chaos bench lock clean
+.PHONY: demo test check chaos chaos-proof bench lock clean
 
 demo: $(READY)
 	@$(VENV)/bin/reelkeep demo $(if $(HOLD),--hold)
@@ -20,15 +20,21 @@ check: $(READY)
 	@$(VENV)/bin/lint-imports --no-logo
 	@$(VENV)/bin/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
 
-# A longer course of trouble than the one in the tests: make chaos GENERATIONS=1000 SEED=3
-GENERATIONS ?= 300
+# A larger run than the one in the tests, about half an hour: make chaos GENERATIONS=1000 SEED=3 JSON=run.json
+GENERATIONS ?= 10000
 SEED ?= 1
+JSON ?=
 chaos: $(READY)
-	@$(VENV)/bin/python -m tests.chaos.course --generations $(GENERATIONS) --seed $(SEED)
+	@$(VENV)/bin/python -m tests.chaos --generations $(GENERATIONS) --seed $(SEED) $(if $(JSON),--json $(JSON))
+
+# Small runs with one safeguard removed each: every one must be noticed.
+chaos-proof: $(READY)
+	@$(VENV)/bin/python -m tests.chaos --prove --seed $(SEED)
 
 bench: $(READY)
 	@$(VENV)/bin/python -m tests.bench.front_door
 	@$(VENV)/bin/python -m tests.bench.pace
+	@$(VENV)/bin/python -m tests.bench.durability
 
 # The lock files hold hashes and name no index.
 lock: $(READY)

@@ -31,7 +31,7 @@ def assemble(settings: Settings) -> Parts:
     key = settings.kie_api_key.get_secret_value()
     return Parts(
         settings=settings,
-        ledger=open_ledger(settings),
+        ledger=open_ledger(settings, leaves_room=False),
         vendor=KieVendor(key, settings.kie_base_url, form=settings.kie_api) if key else None,
         fetcher=Downloader(
             DownloadPolicy(
@@ -48,11 +48,12 @@ def assemble(settings: Settings) -> Parts:
     )
 
 
-def open_ledger(settings: Settings, timeout: float = 5.0) -> RedisLedger:
-    """The ledger, with a way to a broker elsewhere if there is one."""
+def open_ledger(settings: Settings, timeout: float = 5.0, *, leaves_room: bool = True) -> RedisLedger:
+    """The ledger, with a way to a broker elsewhere if there is one. :param leaves_room: see `RedisLedger`"""
     return RedisLedger(
         settings.redis_url,
         broker_url=settings.broker,
         outlet=lambda: CeleryOutlet(settings.broker),
         timeout=timeout,
+        leaves_room=leaves_room,
     )

@@ -15,23 +15,31 @@ from app.pipeline.upgrade import upgrade
 from workers.app import app, parts
 
 Doorway = Callable[[Item, Parts], None]
+DOORWAYS: dict[Step, Doorway] = {}
 
 
 def step_task(step: Step) -> Callable[[Doorway], object]:
-    """Make a doorway the Celery task of a step. An error that the step did not expect is noted where the health check sees it."""
+    """Make a doorway the Celery task of a step. An error that the step did not expect is noted where the health check sees it.
+
+    A message is a turn in its lane: under a backlog, whatever of the lane should be done first is done in it.
+    """
 
     def make(doorway: Doorway) -> object:
+        DOORWAYS[step] = doorway
+
         # `throws`: expected now and then, so one line in the log and no traceback.
         @app.task(name=task_name(step), throws=(LedgerUnavailable,))
         @wraps(doorway)
         def run(*, item: str) -> None:
-            use = parts()
+            use, doing = parts(), item
             try:
-                doorway(Item.parse(item), use)
+                picked = use.ledger.pick(Item.parse(item))
+                doing = str(picked)
+                DOORWAYS[picked.step](picked, use)
             except LedgerUnavailable:
                 raise  # nothing can be noted now; the claim lapses by itself
             except Exception as error:
-                use.ledger.note_fault(item, f"{type(error).__name__} in {step}")
+                use.ledger.note_fault(doing, f"{type(error).__name__} in {doing.partition('/')[0]}")
                 raise
 
         return run

@@ -1,4 +1,4 @@
-"""The S3 bucket. The only module that knows boto3; what AWS and others really confirm is in `_confirm`."""
+"""The S3 bucket. With `bucket_probe` all that knows boto3; what AWS and others really confirm is in `_confirm`."""
 
 import base64
 import hashlib

@@ -6,9 +6,10 @@ the indexes: what is due, what is enqueued, generations by state. If the broker 
 writes Celery's message.
 
     gen:<id>       the generation         due:<lane>    items by the time somebody has to look
-    sub:<id>       the submission
-    inbox:<id>     callbacks to settle    sent:<lane>   items by the time they were enqueued
-    history:<id>   callbacks settled      state:<s>     generations by the time they were tracked
+    sub:<id>       the submission         sent:<lane>   items by the time they were enqueued
+    inbox:<id>     callbacks to settle    urgent:<lane> the same by the time by which they should be done
+    history:<id>   callbacks settled      ends          when the links end of what is to be mirrored
+                                          state:<s>     generations by the time they were tracked
     token:<t>, alias:<id>  → upgrade, …   tracked       all of them
     budget:<day>   credits reserved       slots:<name>  requests in the present window
     paused:<name>  nobody has a slot      line:<name>   items that wait for one, in the order of coming
@@ -20,7 +21,7 @@ writes Celery's message.
 import logging
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -52,10 +53,16 @@ HISTORY = 20
 LONGEST_KEPT = 16_384
 #: seconds after which an enqueued item whose message is gone counts as lost; a worker claims within milliseconds
 LOST_AFTER = 15.0
+#: seconds for which news of a generation that nobody has asked for here gives way to other work
+STRANGERS_WAIT = 3600.0
 #: seconds after which a turn at a rate limit that nobody took is given away
 LATE = 30.0
 BATCH = 500
-SCRIPTS = ("record", "commit", "tick", "wake", "fault", "reserve", "slot", "confirm", "pause")
+#: of Redis's `maxmemory`, that may be in use when new work is taken in
+SHARE = 0.9
+#: bytes by which a recorded callback grows until its renditions are stored; measured: 1,200 with one of them
+GROWTH = 2048
+SCRIPTS = ("record", "commit", "pick", "tick", "wake", "fault", "reserve", "slot", "confirm", "pause")
 REDIS_SCHEMES = frozenset({"redis", "rediss"})
 #: how often a transition is tried when others write to the same generation at the same time
 MOST_CONFLICTS = 50
@@ -86,6 +93,7 @@ class RedisLedger:
         outlet: Callable[[], Outlet] | None = None,
         timeout: float = 5.0,
         fail_fast: bool = False,
+        leaves_room: bool = False,
         prefix: str = PREFIX,
     ) -> None:
         """Describe the connection; nothing is opened yet.
@@ -94,6 +102,7 @@ class RedisLedger:
         :param outlet: makes the way to a broker on another server; needed only then
         :param timeout: seconds for connecting and for each answer; a call takes up to two of these
         :param fail_fast: after a time-out, let calls fail at once for a moment: for a process whose threads must not all wait
+        :param leaves_room: write nothing when Redis's memory is nearly full: for those who bring new work
         """
         self._redis = redis.Redis.from_url(
             url,
@@ -107,16 +116,17 @@ class RedisLedger:
         self._prefix = prefix
         self._outlet = None if same_server(url, broker_url or url) else outlet
         self._made_outlet: Outlet | None = None
-        scripts = _read_scripts(prefix, _database(url), _database(broker_url or url), self._outlet is None)
+        databases = _database(url), _database(broker_url or url)
+        scripts = _read_scripts(prefix, *databases, here=self._outlet is None, leaves_room=leaves_room)
         made = [self._redis.register_script(text) for text in scripts]
-        self._record, self._commit, self._tick, self._wake, self._fault, *rest = made
+        self._record, self._commit, self._pick, self._tick, self._wake, self._fault, *rest = made
         self._reserve, self._slot, self._confirm, self._pause = rest
         self._silence = SILENCE if fail_fast else 0.0
         self._silent_until = 0.0
 
     def record(self, task_id: str | None, token: str | None, entry: Entry) -> Recorded:
         """See `Ledger.record`."""
-        args: list[str | int] = [task_id or "", token or "", entry.model_dump_json(), MOST_PENDING]
+        args: list[str | float] = [task_id or "", token or "", entry.model_dump_json(), MOST_PENDING, STRANGERS_WAIT]
         outcome, *sent = self._call(lambda: self._record(args=args))
         self._publish(sent)
         return Recorded(outcome)
@@ -133,6 +143,10 @@ class RedisLedger:
                 self._publish(sent)
                 return result
         raise LedgerUnavailable(f"{record_id} is being written to by too many at once")
+
+    def pick(self, item: Item) -> Item:
+        """See `Ledger.pick`."""
+        return Item.parse(self._call(lambda: self._pick(args=[str(item), LOST_AFTER])))
 
     def read(self, record_id: str) -> Draft:
         """See `Ledger.read`."""
@@ -252,13 +266,15 @@ class RedisLedger:
         (seconds, _), facts, faults, *firsts = self._call(pipeline.execute)
         ages = [max(0.0, seconds - first[0][1]) if first else 0.0 for first in firsts]
         half = len(Lane)
+        # A long backlog that is being worked off is nothing that nobody begins to work on.
+        since_pick = [max(0.0, seconds - float(facts.get(f"picked:{lane}", 0.0))) for lane in Lane]
         return Health(
             now=float(seconds),
             sweep_at=float(facts["sweep_at"]) if "sweep_at" in facts else None,
             bucket_at=float(facts["bucket_at"]) if "bucket_at" in facts else None,
             bucket_error=facts.get("bucket_error", ""),
             overdue=max(ages[:half]),
-            unclaimed=max(ages[half:]),
+            unclaimed=max(map(min, ages[half:], since_pick)),
             faults=faults,
             credits=float(facts["credits"]) if facts.get("credits") else None,
             credits_at=float(facts["credits_at"]) if "credits_at" in facts else None,
@@ -276,6 +292,18 @@ class RedisLedger:
 
         info = self._call(ask)
         return None if info is None else read_info(info)
+
+    def sync_policy(self) -> str | None:
+        """How often the append-only file is synced (`appendfsync`); None: the server does not tell. :raises LedgerUnavailable:"""
+
+        def ask() -> dict[str | None, str | None]:
+            try:
+                return self._redis.config_get("appendfsync")
+            except redis.ResponseError:  # managed services often deny CONFIG
+                return {}
+
+        told: str | None = self._call(ask).get("appendfsync")
+        return told
 
     # --- inside --------------------------------------------------------------------------------------------------------
 
@@ -403,7 +431,9 @@ def _commit_args(record_id: str, before: _Before, draft: Draft, focus: Item | No
     after = draft.record
     new = after.agenda(pending=before.seen > draft.settled) if after else {}
     gone = (before.agenda | ({focus} if focus else set())) - new.keys()
-    items = [(str(item), repr(at)) for item, at in new.items()] + [(str(item), "") for item in gone]
+    ends = after.link_ends() if isinstance(after, Generation) else {}
+    items = [(str(item), repr(at), repr(ends[item]) if item in ends else "") for item, at in new.items()]
+    items += [(str(item), "", "") for item in gone]
     kept = [entry.model_dump_json() for entry in draft.history if len(entry.raw) <= LONGEST_KEPT]
     names = [(f"alias:{alias}", name) for alias, name in draft.aliases.items()]
     names += [(f"token:{token}", name) for token, name in draft.tokens.items()]
@@ -431,12 +461,12 @@ def _is_claimed(record: Generation | Submission | None, item: Item) -> bool:
     return work is not None and work.leased
 
 
-def _counted(pairs: list[tuple[str, str]]) -> list[str | int]:
-    return [len(pairs), *(text for pair in pairs for text in pair)]
+def _counted(rows: Sequence[tuple[str, ...]]) -> list[str | int]:
+    return [len(rows), *(text for row in rows for text in row)]
 
 
 @cache
-def _read_scripts(prefix: str, own: int, broker: int, here: bool) -> list[str]:
+def _read_scripts(prefix: str, own: int, broker: int, *, here: bool, leaves_room: bool) -> list[str]:
     folder = resources.files("app.adapters") / "ledger_scripts"
     values = {
         "PREFIX": prefix,
@@ -444,6 +474,9 @@ def _read_scripts(prefix: str, own: int, broker: int, here: bool) -> list[str]:
         "MESSAGES": ", ".join(f"{step} = [==[{message_template(step)}]==]" for step in Step),
         "QUEUES": ", ".join(f"{lane} = '{lane.queue}'" for lane in Lane),
         "BROKER_IS_HERE": "true" if here else "false",
+        "LEAVES_ROOM": "true" if leaves_room else "false",
+        "SHARE": str(SHARE),
+        "GROWTH": str(GROWTH),
         "OWN_DB": str(own),
         "BROKER_DB": str(broker),
         "HISTORY": str(HISTORY),

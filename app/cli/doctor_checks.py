@@ -6,6 +6,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from importlib.metadata import version
 from urllib.parse import urlsplit
 
@@ -44,11 +45,14 @@ def check_redis(settings: Settings) -> list[Remark]:
     ledger = open_ledger(settings, TIMEOUT)
     try:
         ledger.now()
-        remarks = judge(ledger.server_state())
+        state = ledger.server_state()
+        remarks = judge(state and replace(state, sync=ledger.sync_policy()))
     except LedgerUnavailable as error:
-        return [Remark("redis", Level.PROBLEM, f"{where}: {error}", "start it, or mend REELKEEP_REDIS_URL")]
+        mend = "start it (its log says why it ended), or mend REELKEEP_REDIS_URL"
+        return [Remark("redis", Level.PROBLEM, f"{where}: {error}", mend)]
     first, *rest = remarks
-    return [Remark(first.about, first.level, f"{first.text} at {where}", first.mend), *rest]
+    text = f"{first.text} at {where}" if first.level is Level.OK else f"{where}: {first.text}"
+    return [Remark(first.about, first.level, text, first.mend), *rest]
 
 
 def check_broker(settings: Settings) -> list[Remark]:
@@ -63,7 +67,8 @@ def check_broker(settings: Settings) -> list[Remark]:
     except LedgerUnavailable as error:
         return [Remark("broker", Level.PROBLEM, f"{where}: {error}", mend)]
     if here is not None and here.replica:
-        return [Remark("broker", Level.PROBLEM, f"{where}: a replica answers, which takes no messages", mend)]
+        text = f"{where}: a replica answers, which takes no messages"
+        return [Remark("broker", Level.PROBLEM, text, "point REELKEEP_BROKER_URL at the primary")]
     if same_server(settings.redis_url, settings.broker):
         return [_judge_database(settings, where)]
     if here and there and here.run_id and here.run_id == there.run_id:

@@ -51,8 +51,7 @@ def main() -> None:
     """Reelkeep keeps every video that you pay for at KIE.AI.
 
     It receives the vendor's callbacks, mirrors each video into your S3 bucket before the links die, buys the upgrades that you
-    ask
-    for, once, and asks about every generation whose callback never came.
+    ask for, once, and asks about every generation whose callback never came.
 
     Settings come from the environment or a .env file; the README lists them.
     """
@@ -101,8 +100,9 @@ def up(data: Path, port: int, flower_port: int, redis_port: int) -> None:
     with running_stack(plan, tell_end) as stack:
         print(f"web      {stack.web_url}  (API token: see {data}/secrets.json, or REELKEEP_API_TOKENS)")
         print(f"flower   {stack.flower_url}")
-        print(f"redis    {stack.redis_url}  (REELKEEP_REDIS_URL for the other commands)")
+        print(f"redis    {stack.redis_url}")
         print(f"bucket   {settings.s3_bucket or stack.bucket_folder}")
+        print(f"settings set -a; . {stack.write_settings()}; set +a  (in another shell, for the other commands)")
         print(f"logs     {data}/logs")
         print("Ctrl-C stops it all.", flush=True)
         stop.wait()

@@ -6,6 +6,7 @@ The processes are those of the Procfile. Redis and the S3 endpoint are embedded 
 import json
 import os
 import secrets
+import shlex
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -48,7 +49,8 @@ class Plan:
     web_port: int = 0
     flower_port: int = 0
     redis_port: int = 0
-    appendfsync: Literal["always", "everysec"] = "everysec"
+    #: `everysec` would be quicker where a sync is slow, and may cost an answered second (docs/durability.md)
+    appendfsync: Literal["always", "everysec"] = "always"
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,19 @@ class Stack:
     def bucket_folder(self) -> Path:
         """Where the embedded S3 endpoint keeps the objects as plain files."""
         return self.folder / "s3" / BUCKET
+
+    def write_settings(self) -> Path:
+        """Leave the settings that were made up here in a file, for a shell to read in which other commands are run."""
+        made_up = {
+            name: value
+            for name, value in self.env.items()
+            if name.startswith((PREFIX, "AWS_")) and os.environ.get(name) != value
+        }
+        path = self.folder / "env"
+        path.unlink(missing_ok=True)  # to be readable by nobody else, whatever it was
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.writelines(f"{name}={shlex.quote(value)}\n" for name, value in sorted(made_up.items()))
+        return path
 
     def is_ready(self) -> bool:
         """Whether `/readyz` says so: then web, worker, beat, Redis and bucket are all there."""

@@ -26,6 +26,8 @@ DENIALS = 3
 SAID_OTHERWISE = "; a callback says that it exists: ask for the upgrade to have it looked for"
 #: why an old generation is lost
 UNKNOWN_ID = "the vendor does not know this id"
+#: why a rendition is given up of which a manifest told, but not where the vendor has it
+FORGOTTEN = "where the vendor has it was forgotten with the ledger"
 #: different things that callbacks may say of one generation before more of them count as repeats
 MOST_HEARD = 32
 
@@ -588,16 +590,16 @@ class Generation(BaseModel):
             self._end_upgrade(rendition, reason, now)
 
     def seek(self, rendition: Rendition, now: float) -> None:
-        """Have the vendor asked where a rendition is whose URL is forgotten."""
+        """Have the vendor asked where a rendition is whose URL is forgotten: by its record of the generation, or of the order."""
         rendition.work.put_back(None)
-        buyer = self._find_buyer(rendition)
-        if buyer is None and (self.verdict is Progress.SUCCEEDED or self.undecided):
+        video = self._find_video(rendition)
+        if video is None:
             self.given_up = False
             self.settle.put_back(now)
-        elif buyer is None or buyer.url:
-            self.fail(rendition, "where the vendor has it is not known any more, and cannot be asked now", now)
-        elif buyer.ended:
-            buyer.work.put_back(now)
+        elif video.url:  # which is being mirrored: nobody asks about its order just now
+            self.fail(rendition, f"{FORGOTTEN}; to be tried again when its {video.kind} is stored", now)
+        elif video.ended:
+            video.work.put_back(now)
 
     # --- the manifest --------------------------------------------------------------------------------------------------
 
@@ -681,14 +683,11 @@ class Generation(BaseModel):
                 look = base.look if base is not None and stored else None
                 rendition.mismatch = compare(rendition.kind, asked, rendition.look, look)
 
-    def _list_forgotten(self) -> list[Rendition]:
-        """Renditions of which the vendor's record of the generation has to tell once more where they are."""
-        return [r for r in self.renditions if r.forgotten and not r.ended and self._find_buyer(r) is None]
+    def _list_forgotten(self, video: Rendition | None = None) -> list[Rendition]:
+        """Of what the vendor has to tell once more where it is: by the order of a video, or by its record of the generation."""
+        return [r for r in self.renditions if r.forgotten and not r.ended and self._find_video(r) is video]
 
-    def _find_forgotten_picture(self, video: Rendition) -> Rendition | None:
-        return next((r for r in self.renditions if r.forgotten and not r.ended and self._find_buyer(r) is video), None)
-
-    def _find_buyer(self, rendition: Rendition) -> Rendition | None:
+    def _find_video(self, rendition: Rendition) -> Rendition | None:
         """The 4K whose order brings a picture (veo-api §7); None: nothing that comes so."""
         video = self.find(Kind.UHD, rendition.index) if rendition.kind is Kind.IMAGE else None
         return video if video is not None and video.order is not None else None
@@ -714,7 +713,7 @@ class Generation(BaseModel):
         if self.verdict is Progress.SUCCEEDED:  # what is missing stays visible
             self.given_up = True
             for rendition in self._list_forgotten():
-                self.fail(rendition, f"the vendor has not said within {policy.give_up_after:g} s where it is", now)
+                self.fail(rendition, f"{FORGOTTEN}: the vendor has not said within {policy.give_up_after:g} s", now)
             return
         if self.doubt_since is not None:
             self._end_doubt(now)
@@ -744,24 +743,29 @@ class Generation(BaseModel):
 
     def _receive_upgrade(self, rendition: Rendition, urls: Urls, now: float) -> None:
         self._receive_url(rendition, next(url for url in urls.result if url), now)
-        picture = self._find_forgotten_picture(rendition)
-        if urls.image and picture is not None:
-            self._receive_url(picture, urls.image[0], now)
-        elif urls.image and self.find(Kind.IMAGE, rendition.index) is None:
+        if urls.image and self.find(Kind.IMAGE, rendition.index) is None:
             self._want(Kind.IMAGE, rendition.index, now).url = urls.image[0]
+        self._end_search(rendition, urls, "the vendor names none", now)
 
     def _hear_of_picture(self, video: Rendition, answer: OrderAnswer, now: float, policy: Policy) -> None:
         """Take in an answer about a 4K that has ended, but whose picture is still sought."""
-        picture = self._find_forgotten_picture(video)
-        if picture is None:
-            return
-        video.work.put_back(None)
-        if answer.urls.image:
-            self._receive_url(picture, answer.urls.image[0], now)
-        elif answer.progress is OrderProgress.UNAVAILABLE or now - picture.since >= policy.give_up_after:
-            self.fail(picture, f"the vendor has not said where it is; last: {answer.msg or f'code {answer.code}'}", now)
+        age = now - max((picture.since for picture in self._list_forgotten(video)), default=0.0)
+        if answer.progress in (OrderProgress.READY, OrderProgress.UNAVAILABLE) or age >= policy.give_up_after:
+            video.work.put_back(None)
+            self._end_search(video, answer.urls, answer.msg or f"the vendor answered code {answer.code}", now)
         else:
-            video.work.put_back(now + policy.poll_pause(now - picture.since, expected=False))
+            video.work.put_back(now + policy.poll_pause(age, expected=False))
+
+    def _end_search(self, video: Rendition, urls: Urls, reason: str, now: float) -> None:
+        """The vendor has told all that it will of a 4K, and of the picture beside it if that was sought.
+
+        :param reason: why it is not there, if it is not
+        """
+        for picture in self._list_forgotten(video):
+            if urls.image:
+                self._receive_url(picture, urls.image[0], now)
+            else:
+                self.fail(picture, f"{FORGOTTEN}: {reason}", now)
 
     def _receive_url(self, rendition: Rendition, url: str, now: float) -> None:
         rendition.url, rendition.error, rendition.forgotten = url, "", False
@@ -781,6 +785,7 @@ class Generation(BaseModel):
 
     def _end_upgrade(self, rendition: Rendition, reason: str, now: float) -> None:
         rendition.end(RenditionState.UNAVAILABLE, reason)
+        self._end_search(rendition, Urls(), reason, now)
         self._changed(now)
 
     def _changed(self, now: float) -> None:

@@ -125,7 +125,7 @@ class Health:
     bucket_error: str
     #: age in seconds of the item that has been due longest without being enqueued
     overdue: float
-    #: age in seconds of the oldest message that nobody has begun to work on
+    #: seconds for which messages have waited in a lane and nobody has taken one up
     unclaimed: float
     #: items whose step keeps failing, with the reason
     faults: dict[str, str]
@@ -175,6 +175,13 @@ class Ledger(Protocol):
         replace what was reserved.
 
         :param focus: the item being worked on: it leaves the index if it is no longer on the generation's agenda
+        """
+        ...
+
+    def pick(self, item: Item) -> Item:
+        """What to do for a message: of what waits in the item's lane, that which should be done first.
+
+        Where no more waits than is being worked on, it is the item itself. Nobody else is given what was picked for some seconds.
         """
         ...
 

@@ -185,7 +185,7 @@ def restore(
         asked=_read_asked(shown.asked),
         upgrades=shown.upgrades,
         verdict=verdict,
-        given_up=verdict is Progress.GENERATING and shown.state is State.LOST and not _lost_a_video(shown),
+        given_up=verdict is Progress.GENERATING and shown.state is State.LOST,
         verdict_at=shown.verdict_at,
         verdict_from=shown.verdict_from or "",
         complete_at=shown.complete_at,
@@ -234,10 +234,6 @@ def _judge(shown: Shown) -> Progress:
     if shown.state is State.FAILED:
         return Progress.FAILED
     return Progress.SUCCEEDED if shown.verdict_from else Progress.GENERATING
-
-
-def _lost_a_video(shown: Shown) -> bool:
-    return any(it.state is RenditionState.FAILED and it.kind is not Kind.IMAGE for it in shown.renditions)
 
 
 def _read_asked(asked: _AskedFor | None) -> Asked:

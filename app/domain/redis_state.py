@@ -1,7 +1,8 @@
 """What a Redis server says of itself, and what that means for the ledger in it.
 
-Only the answer to INFO is used: managed services often deny CONFIG. INFO tells whether the append-only file is on, but not
-how often it is synced (`appendfsync`), and of snapshots only those that were taken (docs/durability.md).
+The answer to INFO is enough: managed services often deny CONFIG. INFO tells whether the append-only file is on, but not how often
+it is synced (`appendfsync`, which `reelkeep doctor` asks for besides), and of snapshots only those that were taken
+(docs/durability.md).
 """
 
 from collections.abc import Mapping
@@ -15,7 +16,9 @@ OLDEST = 5
 #: of maxmemory: above the first a warning; above the second a problem, for nothing may be writable soon
 HIGH, FULL = 0.80, 0.95
 KEEP_ALL = "noeviction"
-USE_AOF = "set appendonly yes"
+USE_AOF = "set appendonly yes and appendfsync always"
+#: what a machine's end takes of what was answered, by `appendfsync`; `always` costs nothing
+COST_OF_SYNC = {"everysec": "what was answered in the last second", "no": "what was answered in the last half a minute"}
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,8 @@ class RedisState:
     #: seconds since the start
     uptime: int | None = None
     append_only: bool | None = None
+    #: how often the append-only file is synced: `always`, `everysec` or `no`
+    sync: str | None = None
     #: the last write to the append-only file failed; the last rewrite of it did; the last snapshot did
     append_failed: bool = False
     rewrite_failed: bool = False
@@ -132,7 +137,13 @@ def _judge_persistence(state: RedisState) -> Remark:
     if state.rewrite_failed:
         text = "Redis cannot rewrite its append-only file, which grows until the disk is full"
         return Remark(about, Level.WARNING, text, "make room on its disk and for its fork in memory; its log says more")
-    return Remark(about, Level.OK, "append-only file on (how often it is synced, INFO does not tell)")
+    if state.sync in COST_OF_SYNC:
+        text = (
+            f"append-only file on, appendfsync {state.sync}: losing its machine would cost {COST_OF_SYNC[state.sync]}"
+        )
+        return Remark(about, Level.WARNING, text, "set appendfsync always")
+    synced = "each write is on disk before it is answered" if state.sync else "how often it is synced, it does not say"
+    return Remark(about, Level.OK, f"append-only file on; {synced}")
 
 
 def _judge_snapshots(state: RedisState) -> Remark:
@@ -166,9 +177,9 @@ def _judge_memory(state: RedisState) -> Remark | None:
     if state.used is None or state.limit is None:
         return None
     if not state.limit:
-        return Remark(about, Level.OK, f"{tell_size(state.used)} used, no limit set")
+        return Remark(about, Level.OK, f"Redis uses {tell_size(state.used)}, no limit set")
     share = state.used / state.limit
-    text = f"{tell_size(state.used)} of {tell_size(state.limit)} used ({100 * share:.0f} % of maxmemory)"
+    text = f"Redis uses {tell_size(state.used)} of {tell_size(state.limit)} ({100 * share:.0f} % of maxmemory)"
     if share <= HIGH:
         return Remark(about, Level.OK, text)
     keeps_all = state.policy == KEEP_ALL

@@ -6,7 +6,10 @@ from enum import StrEnum
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.domain.asked import Look
-from app.domain.work import Kind, Work
+from app.domain.work import UPGRADES, Kind, Work
+
+#: seconds for which the vendor keeps a file (veo-api §1), and for which a fresh link to it is good (veo-api §10)
+RETENTION, FRESH = 14 * 86400.0, 1200.0
 
 
 class RenditionState(StrEnum):
@@ -76,8 +79,9 @@ class Rendition(BaseModel):
     url: str = ""
     #: where the vendor serves it was known, but was lost with a former ledger
     forgotten: bool = False
-    #: a fresh link to the same file, to be tried first
+    #: a fresh link to the same file, to be tried first, and when it ends
     link: str = ""
+    link_until: float = 0.0
     attempts: int = 0
     error: str = ""
     #: how many times in a row the link was dead and could not be renewed
@@ -128,6 +132,16 @@ class Rendition(BaseModel):
     def ended(self) -> bool:
         """Stored, or a named failure."""
         return self.state in END_STATES
+
+    def link_end(self, made_at: float | None) -> float:
+        """When its link ends, as far as is known: what is to be mirrored is taken up in this order.
+
+        :param made_at: when the vendor made the generation, if it has said so
+        """
+        if self.link:
+            return self.link_until
+        bought = self.kind in UPGRADES or self.kind is Kind.IMAGE
+        return (self.since if bought or made_at is None else min(made_at, self.since)) + RETENTION
 
     @property
     def denied(self) -> bool:

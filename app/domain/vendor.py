@@ -63,6 +63,8 @@ class Verdict:
     main: Kind = Kind.RESULT
     #: what the vendor's record says was asked for
     asked: Asked = NOTHING_ASKED
+    #: when it ended, by the vendor's clock, epoch seconds
+    made_at: float | None = None
 
 
 class OrderProgress(StrEnum):

@@ -28,6 +28,7 @@ def create_app(settings: Settings) -> Flask:
         outlet=lambda: _open_outlet(settings.broker),
         timeout=REDIS_TIMEOUT,
         fail_fast=True,
+        leaves_room=True,
     )
     return build_app(settings, ledger)
 

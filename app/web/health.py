@@ -9,7 +9,7 @@ from app.domain.redis_state import KeptInRedis, judge
 
 #: sweeps that may be missed before that counts as stuck, and the least time for it in seconds
 MISSED_SWEEPS, LEAST = 4, 60.0
-#: seconds that a message may wait for a worker, if sweeps go on
+#: seconds for which messages may wait while no worker takes one up, if sweeps go on
 LONGEST_WAIT = 600.0
 
 
@@ -85,5 +85,5 @@ def _check_work(health: Health, limit: float) -> str:
     if health.overdue > limit:
         return f"something has been due for {health.overdue:.0f} s"
     if health.unclaimed > LONGEST_WAIT:
-        return f"a message has waited {health.unclaimed:.0f} s for a worker"
+        return f"work has waited for {health.unclaimed:.0f} s, and no worker takes it up"
     return ""

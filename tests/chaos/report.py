@@ -88,7 +88,12 @@ def within(
     holds = not left and (not seconds or percentile(seconds, share) <= limit)
     name = "max" if share == 1 else f"p{share * 100:g}"
     return Row(
-        what, shown, f"{name} ≤ {limit:g} s, none left", holds, timed=not left, examples=[*map(str, left), *late]
+        what,
+        shown,
+        f"{name} ≤ {limit:g} s, none left",
+        holds,
+        timed=not left,
+        examples=[*dict.fromkeys(map(str, left)), *late],
     )
 
 

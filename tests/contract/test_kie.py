@@ -155,6 +155,23 @@ def test_a_success_has_the_urls_of_the_response(script: Any, kie: KieVendor) -> 
     assert (verdict.code, verdict.credits, verdict.fallback, verdict.main) == (200, 60.5, False, Kind.RESULT)
 
 
+@pytest.mark.parametrize(
+    ("said", "read"),
+    [
+        (1785999567000, 1785999567.0),
+        ("2025-06-06 10:30:00", 1749205800.0),
+        ("2025-06-06T10:30:00Z", 1749205800.0),
+        ("2025-06-06T12:30:00.000+02:00", 1749205800.0),
+        *((odd, None) for odd in (None, "", "soon", -1, True, [])),
+    ],
+)
+def test_the_time_at_which_it_was_made_is_read_in_every_spelling(
+    script: Any, kie: KieVendor, said: object, read: float | None
+) -> None:
+    script.says(_details(successFlag=1, response={"resultUrls": [VIDEO]}, completeTime=said))
+    assert kie.ask_details("t1").made_at == read
+
+
 def test_the_fallback_model_is_noticed(script: Any, kie: KieVendor) -> None:
     script.says(_details(successFlag=1, response={"resultUrls": [VIDEO], "originUrls": None}, fallbackFlag=True))
     assert kie.ask_details("t1").fallback

@@ -108,7 +108,8 @@ def test_a_job_that_is_not_done_runs(script: Any, jobs: KieVendor, state: str) -
 @pytest.mark.parametrize("write", [json.dumps, dict])
 def test_a_success_has_the_urls_of_the_result_json(script: Any, jobs: KieVendor, write: Any, result: Any) -> None:
     script.says(_record(resultJson=write(result)))
-    expected = Verdict(Progress.SUCCEEDED, 200, "success", Urls(result=(VIDEO,)), credits=60)
+    made_at = 1785999567.0
+    expected = Verdict(Progress.SUCCEEDED, 200, "success", Urls(result=(VIDEO,)), credits=60, made_at=made_at)
     assert jobs.ask_details("t1") == expected
 
 

@@ -170,7 +170,7 @@ def test_without_a_vendor_key_callbacks_are_believed(tmp_path: Path) -> None:
 def test_up_keeps_its_data_across_restarts(tmp_path: Path) -> None:
     """`reelkeep up` twice on one folder: what was tracked is known, what was stored is there."""
     port, flower_port = free_port(), free_port()
-    url = f"http://127.0.0.1:{port}"
+    url, kept = f"http://127.0.0.1:{port}", tmp_path / "data" / "env"
     env = {**os.environ, **TIMES, "REELKEEP_ALLOW_UNSIGNED": "1", "REELKEEP_API_TOKENS": "token"}
     argv = [sys.executable, "-m", "app.cli", "up", "--data", str(tmp_path / "data")]
     argv += ["--port", str(port), "--flower-port", str(flower_port), "--redis-port", str(free_port())]
@@ -182,11 +182,16 @@ def test_up_keeps_its_data_across_restarts(tmp_path: Path) -> None:
             return False
 
     def run_and(act: str) -> int:
+        kept.unlink(missing_ok=True)
         process = subprocess.Popen(argv, env=env, cwd=tmp_path)
         try:
             wait_for(is_ready)
             headers = {"Authorization": "Bearer token"}
             answer = requests.request(act, f"{url}/generations/kept", headers=headers, timeout=10)
+            wait_for(kept.exists)
+            assert kept.stat().st_mode & 0o077 == 0, "it holds secrets"
+            beside = f"set -a; . {kept}; exec {sys.executable} -m app.cli rebuild"  # needs Redis and bucket
+            assert subprocess.run(["/bin/sh", "-c", beside], cwd=tmp_path, timeout=60).returncode == 0
             process.send_signal(signal.SIGTERM)
             assert process.wait(60) == 0
             return answer.status_code

@@ -43,7 +43,7 @@ PARTS = {"redis", "redis persistence", "redis eviction", "redis memory", "broker
 
 def odd_redis(folder: Path, port: int, *options: str) -> Service:
     """The usual server, with options that come after the usual ones and so outrank them."""
-    service = redis_server(folder, port)
+    service = redis_server(folder, port, appendfsync="always")
     return replace(service, argv=(*service.argv, *options))
 
 
@@ -87,6 +87,15 @@ def env(redis_url: str, s3: tuple[int, Path], vendor: str) -> dict[str, str | No
         "REELKEEP_WEBHOOK_KEYS": "planted-webhook-key",
         "REELKEEP_API_TOKENS": "planted-token",
     }
+
+
+@pytest.fixture(autouse=True)
+def careful_redis(redis_url: str) -> Iterator[None]:
+    """The other tests' server syncs more seldom, for speed."""
+    with redis.Redis.from_url(redis_url) as client:
+        client.config_set("appendfsync", "always")
+        yield
+        client.config_set("appendfsync", "everysec")
 
 
 @pytest.fixture
@@ -211,6 +220,24 @@ def test_a_redis_that_may_lose_something_is_a_warning(
     assert (status, body["checks"]["redis"]) == (200, "ok")
     [warning] = body["warnings"]
     assert words in warning
+
+
+@pytest.mark.parametrize(
+    ("sync", "level", "words"),
+    [
+        ("always", "ok", "each write is on disk before it is answered"),
+        ("everysec", "warning", "in the last second"),
+        ("no", "warning", "in the last half a minute"),
+    ],
+)
+def test_what_a_machines_end_would_cost_is_said(
+    doctor: Run, redis_url: str, client: redis.Redis, sync: str, level: str, words: str
+) -> None:
+    beat(redis_url)
+    client.config_set("appendfsync", sync)
+    told = found(doctor("--json"))["redis persistence"]
+    assert (told["level"], told["mend"]) == (level, "set appendfsync always" if level == "warning" else "")
+    assert words in told["text"]
 
 
 def test_snapshots_alone_are_a_warning(doctor: Run, tmp_path: Path) -> None:

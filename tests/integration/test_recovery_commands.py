@@ -1,7 +1,8 @@
-"""`reelkeep import` and `reelkeep replay` as a user runs them, against a real redis-server. Nobody is at work there: with workers
-see the end-to-end tests."""
+"""`reelkeep import` and `reelkeep replay` as a user runs them, against a real redis-server. Mostly nobody is at work there: with
+workers see the end-to-end tests."""
 
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from threading import Event
@@ -15,9 +16,14 @@ from app.domain.generation import Generation
 from app.domain.ledger import Draft, Entry, Route, Trust
 from app.domain.policy import Policy
 from app.domain.requests import GenerateRequest
+from app.domain.states import State
 from app.domain.submission import Submission
 from app.domain.vendor import Progress, Verdict
 from app.pipeline import replay as replaying
+from app.simulator.client import SimulatorClient
+from app.simulator.server import Options, Simulator
+from tests.support.waiting import wait_for
+from tests.support.workers import Shop, workers
 
 Run = Callable[..., Result]
 POLICY = Policy()
@@ -107,6 +113,32 @@ def test_what_has_ended_already_is_not_waited_for(reelkeep: Run, ledger: RedisLe
     assert "nothing sweeps" in run.stderr
     ledger.note_health({"sweep_at": ""})
     assert reelkeep("import", "-", stdin="t1\n").stderr == ""
+
+
+def test_old_ids_are_asked_about_once_and_no_faster_than_the_limit(
+    reelkeep: Run, ledger: RedisLedger, redis_url: str
+) -> None:
+    ids = [f"{number:032x}" for number in range(40)]
+    most, window = 10, 1.0
+    with Simulator(Options(speed=240, rate_limit=0)) as simulator:
+        shop, client = (
+            Shop(redis_url, simulator.url, policy=Policy(poll_rate=(most, window))),
+            SimulatorClient(simulator.url),
+        )
+        began = time.monotonic()
+
+        def all_are_known() -> bool:
+            asked, counts = sum(client.books()["details"].values()), ledger.count()
+            elapsed = time.monotonic() - began
+            assert asked <= most * (1 + elapsed / window), f"{asked} questions in {elapsed:.2f} s"
+            return counts.get(State.LOST, 0) == len(ids)
+
+        with workers(4, shop):
+            reelkeep("import", "-", "--no-wait", stdin="\n".join(ids))
+            wait_for(all_are_known)
+        assert client.books()["details"] == dict.fromkeys(ids, 1)
+    told = json.loads(reelkeep("import", "-", "--json", stdin="\n".join(ids)).stdout)
+    assert (len(told["unknown"]), told["known"]) == (len(ids), len(ids))
 
 
 @pytest.mark.parametrize(

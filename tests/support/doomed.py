@@ -108,15 +108,16 @@ def die(shop: Shop, item: Item, point: Point) -> None:
     doom = Doom(point, redis.Redis.from_url(shop.redis_url, db=1))
     while True:
         patience = time.monotonic() + PATIENCE
-        while not is_due(item, ledger):
+        while (pause := look_when_due(item, ledger)) > 0:
             if time.monotonic() > patience:
                 os._exit(0)  # nobody else will die over it
-            time.sleep(0.005)
+            time.sleep(min(pause, 0.1))  # a callback may bring it forward
         doom.begin()
         shop.do(item, doom.watch(ledger), doom.watch(vendor))
 
 
-def is_due(item: Item, ledger: RedisLedger) -> bool:
+def look_when_due(item: Item, ledger: RedisLedger) -> float:
+    """Seconds until somebody has to look at it; infinity: never, as far as is known."""
     draft = ledger.read(item.task_id)
     agenda = draft.record.agenda(pending=bool(draft.pending)) if draft.record else {}
-    return agenda.get(item, math.inf) <= draft.now
+    return agenda.get(item, math.inf) - draft.now

@@ -6,7 +6,7 @@ They are forked off a server that has loaded the application once, so that one m
 import json
 import multiprocessing
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -18,16 +18,21 @@ from app.adapters.kie import KieVendor
 from app.adapters.redis_ledger import RedisLedger
 from app.domain.ledger import Ledger
 from app.domain.policy import Policy
+from app.domain.requests import GenerateRequest
 from app.domain.vendor import Vendor
-from app.domain.work import Item, Lane, Step
+from app.domain.work import Item, Kind, Lane, Step
 from app.pipeline.settle import settle
-from app.pipeline.submit import submit
+from app.pipeline.submit import accept, submit
 from app.pipeline.upgrade import upgrade
 
 CONTEXT = multiprocessing.get_context("forkserver")
 # pytest: each child imports the main module of its parent anew.
 CONTEXT.set_forkserver_preload(["pytest", "tests.support.workers", "tests.support.doomed"])
 
+#: seconds after which a message that is gone counts as lost
+LOST_AFTER = 0.5
+#: seconds in which processes must have started
+START_LIMIT = 60.0
 #: rates that hold nobody up
 NO_RATES: dict[str, Any] = {"provider_rate": (1_000_000, 1.0), "poll_rate": (1_000_000, 1.0)}
 
@@ -62,32 +67,47 @@ class Shop:
         return f"{self.door}/callbacks/veo/{path}" if self.door else None
 
 
-def work(shop: Shop, lost_after: float = 0.5) -> None:
-    """Take messages off the quick queue and do what they say, for ever; sweep at every turn.
+@dataclass(frozen=True)
+class Wish:
+    """A generation that somebody wants."""
 
-    :param lost_after: seconds after which a message that is gone counts as lost
+    prompt: str
+    upgrades: tuple[Kind, ...] = ()
+
+
+def work(shop: Shop, wishes: Sequence[Wish], together: Any) -> None:
+    """Ask for some generations, then take messages off the quick queue and do what they say, for ever; sweep when there is none.
+
+    :param together: a barrier at which all workers meet before and after the asking
     """
-    redis_ledger.LOST_AFTER = lost_after
+    redis_ledger.LOST_AFTER = LOST_AFTER
     ledger, vendor = shop.open_ledger(), shop.open_vendor()
     queue: Any = redis.Redis.from_url(shop.redis_url, decode_responses=True)
+    together.wait(START_LIMIT)
+    for wish in wishes:
+        accept(GenerateRequest(prompt=wish.prompt), wish.upgrades, {}, wish.prompt, ledger, shop.policy)
+    together.wait(START_LIMIT)
     while True:
         message = queue.rpop(Lane.QUICK.queue)
         if message is None:
             ledger.wake()
             ledger.tick()
-            time.sleep(0.01)
+            time.sleep(0.05)
         else:
             shop.do(Item.parse(json.loads(json.loads(message)["body"])[1]["item"]), ledger, vendor)
 
 
 @contextmanager
-def workers(count: int, *shops: Shop) -> Iterator[None]:
-    """So many worker processes, in turn for each of the shops, for the length of a block."""
+def workers(count: int, shop: Shop, wishes: Sequence[Wish] = ()) -> Iterator[None]:
+    """So many worker processes for the length of a block. They share out the wishes, and begin with those at the same time."""
+    together = CONTEXT.Barrier(count + 1)
     with ExitStack() as stack:
         for number in range(count):
-            process = CONTEXT.Process(target=work, args=(shops[number % len(shops)],), daemon=True)
+            process = CONTEXT.Process(target=work, args=(shop, wishes[number::count], together), daemon=True)
             process.start()
             stack.callback(_end, process)
+        together.wait(START_LIMIT)
+        together.wait(START_LIMIT)
         yield
 
 

@@ -3,6 +3,7 @@ the work (veo-api §4, §8, §13)."""
 
 import re
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, model_validator
@@ -37,9 +38,22 @@ def _read_params(value: object) -> Mapping[str, object]:
     return read_fields(value)
 
 
+def _read_time(value: object) -> float | None:
+    """Epoch seconds, from epoch milliseconds or a date in either spelling; one without a zone is taken for UTC (veo-api §8)."""
+    number = read_number(value)
+    if number is not None or not isinstance(value, str):
+        return number and number / 1000
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError:
+        return None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
 Code = Annotated[int | None, PlainValidator(read_code)]
 Text = Annotated[str, PlainValidator(read_text)]
 Number = Annotated[float | None, PlainValidator(read_number)]
+Time = Annotated[float | None, PlainValidator(_read_time)]
 Flag = Annotated[bool | None, PlainValidator(lambda value: value is True)]
 TaskId = Annotated[str | None, PlainValidator(lambda value: value if is_task_id(value) else None)]
 Fields = Annotated[Mapping[str, object], PlainValidator(read_fields)]
@@ -108,6 +122,7 @@ class Record(Data):
     result_json: Fields = Field(default_factory=dict)
     fallback_flag: Flag = None
     credits_consumed: Number = None
+    complete_time: Time = None
 
     @property
     def urls(self) -> Urls:
@@ -138,6 +153,7 @@ class Record(Data):
             credits=self.credits_consumed,
             main=main,
             asked=asked,
+            made_at=self.complete_time if progress is Progress.SUCCEEDED else None,
         )
 
 

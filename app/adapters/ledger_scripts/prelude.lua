@@ -1,13 +1,27 @@
 -- Shared by all scripts. Upper-case names in at signs are filled in by redis_ledger.py.
 --
 -- An item is in one of two sorted sets of its lane: `due` (by the time at which somebody has to look at it: a retry, a poll, or the
--- end of a lease) or `sent` (by the time its message was put on the queue, until a worker claims it).
+-- end of a lease) or `sent` (by the time its message was put on the queue, until a worker takes it up). What is in `sent` is in
+-- `urgent` too, by the time by which it should be done: that, and not the queue, says which is taken up first.
 local P = '@PREFIX@'
 local LANES = {@LANES@}
 local MESSAGES = {@MESSAGES@}
 local QUEUES = {@QUEUES@}
 local BROKER_IS_HERE = @BROKER_IS_HERE@
 local OWN_DB, BROKER_DB = '@OWN_DB@', '@BROKER_DB@'
+
+-- When Redis's memory is nearly full, nothing new is taken in: what is left of it belongs to those who work off the backlog. On a
+-- Redis that is quite full they could finish nothing, and Celery's workers end at the first message.
+if @LEAVES_ROOM@ then
+  local info = redis.pcall('INFO', 'memory')
+  local function read(name) return tonumber(type(info) == 'string' and string.match(info, name .. ':(%d+)') or 0) end
+  local most = read('maxmemory')
+  if most > 0 then
+    -- Buffers do not count towards the limit. What was taken in grows for a while, once it is known what is to be done about it.
+    local used = read('used_memory') - read('mem_not_counted_for_evict') + @GROWTH@ * redis.call('ZCARD', P .. 'sent:quick')
+    if used > @SHARE@ * most then return redis.error_reply('OOM nearly all of its memory is in use or spoken for') end
+  end
+end
 
 local time = redis.call('TIME')
 local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
@@ -16,6 +30,7 @@ local sent = {}
 local function step_of(item) return string.match(item, '^%a+') end
 local function due_key(item) return P .. 'due:' .. LANES[step_of(item)] end
 local function sent_key(item) return P .. 'sent:' .. LANES[step_of(item)] end
+local function urgent_key(item) return P .. 'urgent:' .. LANES[step_of(item)] end
 
 -- Runs a command on the broker's database. SELECT inside a script lasts no longer than the script.
 local function on_broker(...)
@@ -24,6 +39,15 @@ local function on_broker(...)
   local answer = redis.call(...)
   redis.call('SELECT', OWN_DB)
   return answer
+end
+
+-- Says by when an enqueued item should be done: if that is not given, and not known either, at the end of its link if it has one, else
+-- in its turn. It is never put off.
+local function hurry(item, by)
+  local known = redis.call('ZSCORE', urgent_key(item), item)
+  if known and not by then return end
+  by = tonumber(by or redis.call('HGET', P .. 'ends', item) or now)
+  if not known or by < tonumber(known) then redis.call('ZADD', urgent_key(item), by, item) end
 end
 
 -- Puts an item's message on the queue. Celery's task ids are the item and a running number: readable in Flower, and unique.
@@ -39,8 +63,15 @@ local function enqueue(item)
   sent[#sent + 1] = item .. ' ' .. id
 end
 
-local function enqueue_once(item)
+local function enqueue_once(item, by)
+  hurry(item, by)
   if not redis.call('ZSCORE', sent_key(item), item) then enqueue(item) end
+end
+
+-- It waits for no worker any more.
+local function unsend(item)
+  redis.call('ZREM', urgent_key(item), item)
+  return redis.call('ZREM', sent_key(item), item)
 end
 
 local function clear_fault(item)
@@ -51,11 +82,12 @@ end
 local function forget(item)
   clear_fault(item)
   redis.call('ZREM', due_key(item), item)
-  redis.call('ZREM', sent_key(item), item)
+  redis.call('HDEL', P .. 'ends', item)
+  unsend(item)
 end
 
 local function wait_until(item, at)
-  redis.call('ZREM', sent_key(item), item)
+  unsend(item)
   redis.call('ZADD', due_key(item), at, item)
 end
 

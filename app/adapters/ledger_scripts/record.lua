@@ -1,5 +1,6 @@
 -- Records a callback and enqueues its settling, or changes nothing.
--- ARGV: task id (may be empty if a token names the record), token (may be empty), entry, most entries kept waiting
+-- ARGV: task id (may be empty if a token names the record), token (may be empty), entry, most entries kept waiting,
+--       seconds for which news of what nobody here knows gives way to what somebody does
 local task_id, token, entry, most = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 
 -- A token stands for a submission whose id at the vendor's is not known yet, for the generation that has come of it, or, like an
@@ -21,5 +22,5 @@ if redis.call('LLEN', inbox) < most then
   redis.call('RPUSH', inbox, upgrade .. ' ' .. entry)
 end
 redis.call('HINCRBY', P .. 'stats', 'callbacks', 1)
-enqueue_once(item_of(id))
+enqueue_once(item_of(id), redis.call('EXISTS', record_key(id)) == 1 and now or now + tonumber(ARGV[5]))
 return {'recorded', unpack(sent)}

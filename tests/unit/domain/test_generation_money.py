@@ -135,7 +135,7 @@ def test_an_order_that_went_unanswered_may_have_been_paid_for_whatever_is_said_l
     mirroring: Generation, upgrade: Rendition, policy: Policy
 ) -> None:
     order = _order(mirroring, upgrade, 1000.0, policy)
-    assert (order.taken, order.arrived) == (False, True)
+    assert (order.taken, order.arrived, mirroring.cost, mirroring.bills()) == (False, True, 120.0, {})
     assert _sends_again(mirroring, upgrade, 2000.0, policy, repeats=True)
     mirroring.hear_order(upgrade, GONE, 2001.0, policy)
     assert (upgrade.refused, upgrade.taken, mirroring.cost, mirroring.bills()) == (False, 1, 120.0, {})

@@ -173,6 +173,8 @@ class World:
             else:
                 assert place not in self.stored, "stored was undone"
             assert rendition.ended or rendition.work.at is not None, "a rendition fell silent"
+            if rendition.state is RenditionState.FAILED:  # what reads a manifest of something lost leans on this
+                assert self.generation.verdict is Progress.SUCCEEDED
             order = rendition.order
             assert order is None or order.asks == len(self.sent_at.get(order.token, ())), "a sending was not noted"
         for times in self.sent_at.values():

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 
 from app.domain.asked import Asked
+from app.domain.callbacks import Outcome
 from app.domain.container import Media
 from app.domain.generation import Generation
 from app.domain.manifest_reading import (
@@ -313,7 +314,7 @@ def test_what_the_vendor_does_not_name_any_more_is_lost_by_name_after_a_day() ->
     assert now >= NOW + POLICY.give_up_after
     assert (after.state, find(after, Kind.ORIGIN).error) == (
         State.LOST,
-        "the vendor has not said within 86400 s where it is",
+        "where the vendor has it was forgotten with the ledger: the vendor has not said within 86400 s",
     )
     assert not after.agenda(pending=False).keys() - {Item(Step.MANIFEST, "t1")}
 
@@ -358,6 +359,17 @@ def test_an_upgrade_that_was_ordered_is_asked_about_as_the_same_order(answer: Or
     assert rendition.state is RenditionState.REQUESTED, "patience with it begins anew"
     assert rendition.work.at is not None
     assert rendition.work.at <= NOW + POLICY.poll_interval_max, "its callback may have come meanwhile"
+
+
+def test_of_an_order_that_a_callback_has_reopened_only_its_own_record_is_asked() -> None:
+    before = succeeded(Kind.UHD)
+    rendition = order(before, Kind.UHD, ORDERED)
+    before.hear_order(rendition, OrderAnswer(OrderProgress.UNAVAILABLE, 500, "none"), 1100.0, POLICY)
+    before.expect_upgrade(rendition, "", 1200.0, POLICY)
+    assert not rendition.ended
+    claim = read_back(before).claim_upgrade(Kind.UHD, 0, NOW, POLICY, "another-token")
+    assert claim is not None
+    assert (claim.reopened, claim.alias) == (True, "alias-1")
 
 
 def test_a_manifest_is_written_for_an_order_and_for_all_that_is_heard_of_it() -> None:
@@ -418,29 +430,37 @@ def test_the_picture_of_a_stored_4k_is_asked_for_and_the_4k_is_not_fetched_again
     assert after.state is State.COMPLETE
 
 
+GONE = OrderAnswer(OrderProgress.UNAVAILABLE, 422, "too old")
+WITHOUT_PICTURE = OrderAnswer(OrderProgress.READY, 200, "", Urls(("https://x/4k.mp4",)))
+NO_ANSWER = OrderAnswer(OrderProgress.UNCERTAIN, 0, "timed out")
+
+
+@pytest.mark.parametrize("missing", [False, True], ids=["4k-stored", "4k-gone"])
 @pytest.mark.parametrize(
     ("answer", "waits"),
-    [
-        (OrderAnswer(OrderProgress.UNAVAILABLE, 422, "too old"), 0.0),
-        (OrderAnswer(OrderProgress.READY, 200, "", Urls(("https://x/4k.mp4",))), POLICY.give_up_after),
-    ],
-    ids=["unavailable", "no-picture"],
+    [(GONE, 0.0), (WITHOUT_PICTURE, 0.0), (NO_ANSWER, POLICY.give_up_after)],
+    ids=["unavailable", "no-picture", "no-answer"],
 )
 def test_a_picture_that_there_is_not_any_more_ends_by_name(
-    pictureless: Generation, answer: OrderAnswer, waits: float
+    pictureless: Generation, answer: OrderAnswer, waits: float, *, missing: bool
 ) -> None:
-    after = read_back(pictureless)
-    video, now = find(after, Kind.UHD), NOW
-    while video.work.at is not None:
+    after = read_back(pictureless, missing={find(pictureless, Kind.UHD).key} if missing else ())
+    video, picture, now = find(after, Kind.UHD), find(after, Kind.IMAGE), NOW
+    while video.work.at is not None and not video.url:
+        assert not picture.ended
+        assert now < NOW + 2 * POLICY.link_lifetime, "it is asked about for ever"
         now = max(now, video.work.at)
         claim = after.claim_upgrade(Kind.UHD, 0, now, POLICY, "token")
         assert claim is not None
         after.hear_order(video, answer, now, POLICY)
-        assert video.state is RenditionState.STORED
-    picture = find(after, Kind.IMAGE)
-    assert picture.state is RenditionState.FAILED
-    assert waits <= now - NOW <= waits + POLICY.poll_interval_max
-    assert "the vendor has not said where it is" in picture.error
+        assert missing or video.state is RenditionState.STORED
+    assert (picture.state, picture.work.at) == (RenditionState.FAILED, None)
+    assert picture.error.startswith("where the vendor has it was forgotten with the ledger: ")
+    # Where no code comes, the vendor cannot be reached, and a paid 4K is not given up for as long as its link may live.
+    limit = max(waits, POLICY.link_lifetime) if missing and waits else waits
+    assert waits <= now - NOW <= limit + POLICY.poll_interval_max
+    if video.url:
+        store(after, video, now)
     assert after.completion(now) is not None, "a preview picture is no loss"
 
 
@@ -452,16 +472,47 @@ def test_a_picture_that_cannot_be_asked_for_just_now_ends_by_name(pictureless: G
     assert video.url
     after.retry(NOW)
     assert (picture.state, video.url, video.work.at) == (RenditionState.FAILED, "https://x/4k.mp4", NOW)
+    assert "to be tried again when its 4k is stored" in picture.error
+    store(after, video, NOW)
+    assert after.retry(NOW) == 1
+    assert Fleet(after).work_off().fetched == {(Kind.IMAGE, 0)}
 
 
-def test_a_4k_task_that_is_tracked_by_its_own_id_is_asked_about_and_never_ordered() -> None:
+@pytest.mark.parametrize("repeats", [True, False])
+def test_a_4k_task_that_is_tracked_by_its_own_id_is_asked_about_and_never_ordered(*, repeats: bool) -> None:
     own = Verdict(Progress.SUCCEEDED, 200, "", Urls(("https://x/4k.mp4",), image=("https://x/4k.jpg",)), main=Kind.UHD)
     before = Generation.track("t1", 1000.0, POLICY)
     before.hear(own, "poll", 1000.0)
-    after = read_back(before)
+    after = read_back(before, repeats_are_questions=repeats)
     fleet = Fleet(after, own).work_off()
     assert (fleet.asked, after.state) == (["details"], State.COMPLETE)
     assert find(after, Kind.UHD).orders == 0
+
+
+def test_what_was_given_up_without_a_verdict_stays_so_until_it_is_tried_again() -> None:
+    before = Generation.track("t1", 1000.0, POLICY)
+    before.deny_upgrade(Kind.UHD, 0, "nobody asked", 1001.0)
+    before.await_verdict(1000.0 + POLICY.give_up_after, POLICY)
+    assert (before.state, before.verdict) == (State.LOST, Progress.GENERATING)
+    after = read_back(before)
+    assert (after.given_up, after.undecided, after.agenda(pending=False)) == (True, False, {})
+    assert describe(after) == describe(before)
+    after.retry(NOW)
+    assert Fleet(after).work_off().asked[0] == "details"
+    assert after.state is State.COMPLETE
+
+
+@pytest.mark.parametrize("source", ["poll", "callback"])
+def test_what_lost_a_video_succeeded_all_the_same_and_was_not_given_up(source: str) -> None:
+    before = Generation.track("t1", 1000.0, POLICY)
+    before.hear(SUCCESS, source, 1000.0)
+    for rendition in before.renditions:
+        before.fail(rendition, "link dead everywhere", 1001.0)
+    assert before.state is State.LOST
+    after = read_back(before)
+    assert (after.state, after.verdict, after.given_up) == (State.LOST, Progress.SUCCEEDED, False)
+    after.doubt(Outcome.SUCCEEDED, NOW)
+    assert after.doubt_since is None, "there is nothing to be asked: the verdict is in"
 
 
 def test_what_is_missing_from_a_success_is_asked_about_again() -> None:

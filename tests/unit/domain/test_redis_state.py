@@ -49,7 +49,7 @@ def test_a_good_server_has_a_good_word_for_each_part() -> None:
     assert set(remarks) == {"redis", "redis persistence", "redis eviction", "redis memory"}
     assert worst(remarks.values()) is Level.OK
     assert remarks["redis"].text == "Redis 6.2.14"
-    assert remarks["redis memory"].text == "50.0 MiB used, no limit set"
+    assert remarks["redis memory"].text == "Redis uses 50.0 MiB, no limit set"
 
 
 def test_a_server_that_keeps_nothing_is_a_warning_that_says_what_is_lost() -> None:
@@ -57,7 +57,7 @@ def test_a_server_that_keeps_nothing_is_a_warning_that_says_what_is_lost() -> No
     assert remark.level is Level.WARNING
     assert remark.sentence == (
         "Redis keeps nothing on disk: no append-only file, no snapshot since its start 3 h ago; "
-        "ending now it would lose 421 changes: set appendonly yes"
+        "ending now it would lose 421 changes: set appendonly yes and appendfsync always"
     )
 
 
@@ -135,7 +135,7 @@ def test_a_policy_that_is_not_said_is_a_warning() -> None:
 def test_memory_near_its_limit(share: float, level: Level) -> None:
     remark = found(used_memory=int(share * 1000 * MIB), maxmemory=1000 * MIB)["redis memory"]
     assert remark.level is level
-    assert remark.text.startswith(f"{tell(share * 1000)} of 1000.0 MiB used ({100 * share:.0f} % of maxmemory)")
+    assert remark.text.startswith(f"Redis uses {tell(share * 1000)} of 1000.0 MiB ({100 * share:.0f} % of maxmemory)")
     assert ("at 100 % writes are refused" in remark.text) is (level is not Level.OK)
 
 
@@ -152,7 +152,7 @@ def test_full_memory_is_no_more_than_a_warning_where_keys_are_dropped() -> None:
 
 def test_buffers_that_do_not_count_towards_the_limit_are_not_counted() -> None:
     changes = {"used_memory": 99 * MIB, "maxmemory": 100 * MIB, "mem_not_counted_for_evict": 40 * MIB}
-    assert found(**changes)["redis memory"].text == "59.0 MiB of 100.0 MiB used (59 % of maxmemory)"
+    assert found(**changes)["redis memory"].text == "Redis uses 59.0 MiB of 100.0 MiB (59 % of maxmemory)"
 
 
 def test_a_replica_is_a_problem() -> None:

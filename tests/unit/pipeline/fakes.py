@@ -122,7 +122,9 @@ class MemoryLedger:
         before = draft.record.bills() if draft.record else {}
         shown, noted = _show(draft.generation)
         outcome = transition(draft)
-        assert not shown or shown == _show(draft.generation)[0] or noted < _show(draft.generation)[1], "not in the manifest"
+        assert not shown or shown == _show(draft.generation)[0] or noted < _show(draft.generation)[1], (
+            "not in the manifest"
+        )
         if draft.generation is not None:
             text = draft.generation.model_dump_json(exclude_defaults=True)
             self.generation = Generation.model_validate_json(text)

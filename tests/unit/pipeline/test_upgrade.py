@@ -523,6 +523,14 @@ def test_an_answer_that_is_passed_over_settles_nothing(wanted: MemoryLedger, pol
 LEAN = Policy(credits_per_generation=119.5)
 
 
+def test_what_is_ordered_already_is_asked_about_in_its_turn_whatever_the_budget(
+    ordered: MemoryLedger, vendor: ScriptedVendor
+) -> None:
+    ordered.no_slot = ordered.now + 3.5
+    upgrade(UPGRADE, ordered, vendor, LEAN, _url)
+    assert (vendor.asked, _find(ordered).work.at, ordered.slots) == ([], ordered.now + 3.5, [(POLLS, UPGRADE)])
+
+
 def test_an_order_beyond_the_budget_of_one_generation_is_not_sent(wanted: MemoryLedger, vendor: ScriptedVendor) -> None:
     upgrade(UPGRADE, wanted, vendor, LEAN, _url)
     assert (vendor.asked, wanted.tokens, _find(wanted).order) == ([], {}, None)
@@ -611,6 +619,25 @@ def test_where_somebody_can_be_asked_a_reported_failure_is_confirmed(
     _report(ordered, policy)
     upgrade(UPGRADE, ordered, vendor, policy, _url)
     assert (vendor.asked[0], _find(ordered).state) == ("details a1", RenditionState.REQUESTED)
+
+
+def test_where_asking_is_ordering_again_a_reported_failure_is_confirmed_by_it(
+    wanted: MemoryLedger, vendor: ScriptedVendor, policy: Policy
+) -> None:
+    vendor.orders = [SILENT, READY]
+    upgrade(UPGRADE, wanted, vendor, policy, _url)
+    _report(wanted, policy)
+    upgrade(UPGRADE, wanted, vendor, policy, _url)
+    assert (len(vendor.asked), _find(wanted).url) == (2, "https://x/4k.mp4")
+
+
+def test_a_record_of_its_own_that_is_not_found_confirms_no_failure(
+    ordered: MemoryLedger, buying: ScriptedVendor, policy: Policy
+) -> None:
+    buying.details["a1"] = [Verdict(Progress.UNKNOWN, 422, "Record not found")]
+    _report(ordered, policy)
+    upgrade(UPGRADE, ordered, buying, policy, _url)
+    assert (buying.asked, _find(ordered).state) == (["details a1"], RenditionState.REQUESTED)
 
 
 #: look, budget, slot, claim, note, order, answer
