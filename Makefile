@@ -35,6 +35,8 @@ bench: $(READY)
 	@$(VENV)/bin/python -m tests.bench.front_door
 	@$(VENV)/bin/python -m tests.bench.pace
 	@$(VENV)/bin/python -m tests.bench.durability
+	@$(VENV)/bin/python -m tests.bench.sweep
+	@$(VENV)/bin/python -m tests.bench.overload
 
 # The lock files hold hashes and name no index.
 lock: $(READY)

@@ -5,14 +5,16 @@ import threading
 from typing import Any
 
 from celery import Celery
-from celery.signals import setup_logging, worker_ready, worker_shutting_down
+from celery.signals import setup_logging, worker_init, worker_ready, worker_shutting_down
 
 from app.assembly import Parts, assemble
 from app.logs import configure_logs
+from app.pipeline.lease import hand_over_claims
 from app.settings import load_or_exit
 from workers import transport
 from workers.alarm import Alarm
 from workers.configuration import configure
+from workers.departure import Departure
 
 transport.install()
 settings = load_or_exit("bucket")
@@ -24,7 +26,7 @@ _parts: list[Parts] = []
 
 
 def parts() -> Parts:
-    """The process's parts, made when the first task needs them: after any fork."""
+    """The process's parts, made when they are first needed. They connect to nothing before they are used."""
     with _lock:
         if not _parts:
             _parts.append(assemble(settings))
@@ -36,6 +38,11 @@ def _set_up_logging(**_: Any) -> None:
     configure_logs()
     logging.getLogger("celery.app.trace").setLevel(logging.WARNING)
     logging.getLogger("celery.worker.strategy").setLevel(logging.WARNING)
+
+
+@worker_init.connect
+def _watch_for_the_end(**_: Any) -> None:
+    Departure(parts().stop, hand_over_claims).start()
 
 
 @worker_ready.connect

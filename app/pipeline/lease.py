@@ -1,9 +1,9 @@
-"""Keeping a claim alive while the work lasts."""
+"""Keeping a claim alive while the work lasts, and handing it over when the process has to leave."""
 
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TypeVar
 
 from app.domain.errors import LedgerUnavailable
@@ -12,12 +12,19 @@ T = TypeVar("T")
 #: seconds between two tries to write an outcome down
 INSIST_EVERY = 0.5
 
+#: how to hand over each claim that is being kept alive in this process
+_kept: dict[object, Callable[[], object]] = {}
+
 
 @contextmanager
-def keep_alive(renew: Callable[[], bool], every: float) -> Iterator[None]:
+def keep_alive(
+    renew: Callable[[], bool], every: float, hand_over: Callable[[], object] | None = None
+) -> Iterator[None]:
     """Call `renew` every few seconds from a thread of its own until the block ends or a call gives False.
 
     Whoever dies inside stops renewing, and the claim lapses; whoever merely lost it finds out when writing the outcome.
+
+    :param hand_over: gives the claim back, for `hand_over_claims`
     """
     done = threading.Event()
 
@@ -31,11 +38,26 @@ def keep_alive(renew: Callable[[], bool], every: float) -> Iterator[None]:
 
     keeper = threading.Thread(target=run, name="lease", daemon=True)
     keeper.start()
+    if hand_over is not None:
+        _kept[done] = hand_over
     try:
         yield
     finally:
+        _kept.pop(done, None)
         done.set()
         keeper.join()
+
+
+def hand_over_claims() -> int:
+    """Give back all claims that are being kept alive, so that others may begin at once: whoever has them is about to be cut off.
+
+    :return: how many there were
+    """
+    given = list(_kept.values())
+    for hand_over in given:
+        with suppress(LedgerUnavailable):  # it lapses by itself
+            hand_over()
+    return len(given)
 
 
 def insist(write: Callable[[], T], limit: float) -> T:

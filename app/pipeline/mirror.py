@@ -53,7 +53,8 @@ def mirror(
     if claim is None:
         return
     renew = partial(ledger.change, item.task_id, lambda draft: _renew(draft, item, claim, policy))
-    with keep_alive(renew, policy.lease / 3):
+    hand_over = partial(ledger.change, item.task_id, lambda draft: _finish(draft, item, claim, _hand_over), focus=item)
+    with keep_alive(renew, policy.lease / 3, hand_over):
         outcome = _attempt(item, claim, ledger, fetcher, bucket, vendor, policy, prefix)
     finish = partial(ledger.change, item.task_id, lambda draft: _finish(draft, item, claim, outcome), focus=item)
     rendition = insist(finish, policy.lease)
@@ -89,7 +90,7 @@ def _attempt(
             return lambda generation, rendition, now: generation.fail(rendition, reason, now)
         return lambda generation, rendition, now: generation.drop_link(rendition, reason, now, policy, chance)
     except Interrupted:
-        return lambda generation, rendition, now: generation.hand_over(rendition, now)
+        return _hand_over
     except Transient as error:
         reason = str(error)
     except Exception as error:
@@ -97,6 +98,10 @@ def _attempt(
         logging.getLogger("reelkeep").exception("mirror.fault item=%s", item)
         reason = f"internal error: {type(error).__name__}"
     return lambda generation, rendition, now: generation.retry_later(rendition, reason, now, policy, chance)
+
+
+def _hand_over(generation: Generation, rendition: Rendition, now: float) -> None:
+    generation.hand_over(rendition, now)
 
 
 def _put(item: Item, download: Download, bucket: Bucket, prefix: str) -> Outcome:

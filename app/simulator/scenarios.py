@@ -11,8 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field
 #: `verdict`: the true outcome; `failure`: a failure that is not the last word (veo-api §4).
 Message = Literal["verdict", "failure"]
 #: A status code; half the body under the whole length; half a file under its own length; a reset half-way;
-#: HTTP 200 with a web page; half the body, then silence.
-Fault = Annotated[int, Field(ge=400, le=599)] | Literal["truncate", "short", "reset", "html", "stall"]
+#: HTTP 200 with a web page; half the body, then silence; half the body, then a byte now and then.
+Fault = Annotated[int, Field(ge=400, le=599)] | Literal["truncate", "short", "reset", "html", "stall", "drip"]
 BodyForm = Literal["documented", "prompt-object", "json-string", "bracketed", "bare-url", "snake-case"]
 #: Body codes of refusals (veo-api §1); 429 has a field of its own.
 RefusalCode = Literal[400, 401, 402, 404, 408, 422, 433, 451, 455, 500, 501, 505]
@@ -213,6 +213,7 @@ BUILT_IN: Mapping[str, Scenario] = {
     "html-download": Scenario(about="a web page with HTTP 200, then the file", file_faults=("html",)),
     "reset-download": Scenario(about="the connection breaks half-way, then the file", file_faults=("reset",)),
     "stalled-download": Scenario(about="silence half-way, then the file", file_faults=("stall",)),
+    "dripping-download": Scenario(about="a byte now and then from half-way on, then the file", file_faults=("drip",)),
     "dead-link": Scenario(about="404 for ever; download-url refuses", links="dead"),
     "renewable-link": Scenario(about="dead, but download-url gives a fresh link", links="renewable"),
     "moved-link": Scenario(about="dead; asked again, details give a fresh link", links="moved"),

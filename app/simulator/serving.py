@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain
 from threading import Event
 
 from flask import Request, Response
@@ -22,6 +23,8 @@ logger = logging.getLogger(__name__)
 _PIECE = 64 * 1024
 #: A stalled answer keeps silent for so long, or until the simulator stops.
 _STALL_SECONDS = 600.0
+#: Seconds between two bytes of an answer that drips.
+_DRIP_SECONDS = 0.1
 _WEB_PAGE = "<!DOCTYPE html><html><head><title>Just a moment...</title></head><body>" + "<p>Wait.</p>" * 200
 
 
@@ -58,10 +61,12 @@ class Host:
             "truncate": lambda: None,
             "reset": lambda: _reset(connection),
             "stall": lambda: self.stopping.wait(_STALL_SECONDS),
+            "drip": lambda: None,
         }
         end = breaks.get(visit.fault)
         sent = body if end is None else body[: len(body) // 2]
-        response.response = self._pieces(request.path, sent, end)
+        pieces = self._pieces(request.path, sent, end)
+        response.response = chain(pieces, self._drips(body[len(sent) :])) if visit.fault == "drip" else pieces
         if body:
             response.content_length = len(body)
         return response
@@ -74,6 +79,12 @@ class Host:
             yield piece
         if end is not None:
             end()
+
+    def _drips(self, body: bytes) -> Iterator[bytes]:
+        for place in range(len(body)):
+            if self.stopping.wait(_DRIP_SECONDS):
+                return
+            yield body[place : place + 1]
 
 
 def _error(status: int) -> Response:

@@ -46,6 +46,13 @@ def test_every_service_is_started_again_when_it_ends(services: dict[str, Any]) -
     assert {name: service["restart"] for name, service in services.items()} == dict.fromkeys(services, "always")
 
 
+def test_every_process_of_ours_is_given_the_time_that_it_takes_to_stop(services: dict[str, Any]) -> None:
+    """30 s, as on Heroku and in Kubernetes: test_graceful_stop.py has each process leave within that."""
+    assert {services[name]["stop_grace_period"] for name in PROCESSES} == {"30s"}
+    [answers] = re.findall(r"^graceful_timeout = (\d+)$", (ROOT / "app/web/gunicorn_conf.py").read_text(), re.MULTILINE)
+    assert int(answers) < 30
+
+
 def test_redis_keeps_everything(services: dict[str, Any]) -> None:
     command = services["redis"]["command"]
     assert "--appendonly yes" in command

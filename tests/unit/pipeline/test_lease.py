@@ -1,4 +1,4 @@
-"""Keeping a claim alive, and insisting on an outcome."""
+"""Keeping a claim alive, handing it over, and insisting on an outcome."""
 
 import threading
 import time
@@ -7,7 +7,7 @@ import pytest
 
 from app.domain.errors import LedgerUnavailable, StoreUnavailable
 from app.pipeline import lease
-from app.pipeline.lease import insist, keep_alive
+from app.pipeline.lease import hand_over_claims, insist, keep_alive
 
 
 class Clock:
@@ -100,3 +100,24 @@ def test_a_claim_that_is_lost_is_not_renewed_any_more() -> None:
         assert called.wait(10)
         time.sleep(0.05)
     assert len(calls) == 1
+
+
+def test_only_claims_that_are_kept_alive_now_are_handed_over() -> None:
+    given: list[str] = []
+    with keep_alive(lambda: True, 60, lambda: given.append("first")):
+        with keep_alive(lambda: True, 60, lambda: given.append("second")):
+            assert hand_over_claims() == 2
+        assert hand_over_claims() == 1
+    assert hand_over_claims() == 0
+    assert given == ["first", "second", "first"]
+
+
+def test_a_ledger_that_is_away_keeps_no_other_claim_from_being_handed_over() -> None:
+    given: list[str] = []
+
+    def away() -> None:
+        raise LedgerUnavailable("Redis is down")
+
+    with keep_alive(lambda: True, 60, away), keep_alive(lambda: True, 60, lambda: given.append("other")):
+        assert hand_over_claims() == 2
+    assert given == ["other"]
