@@ -20,7 +20,8 @@ def configure(settings: Settings) -> dict[str, Any]:
             "socket_connect_timeout": 3,
             "socket_keepalive": True,
             "health_check_interval": 10,
-            # Queues of one process take turns: no manifest stands behind a thousand downloads, no sweep behind as many verdicts.
+            # kombu's default, and leaned on: queues of one process take turns, so that no manifest stands behind a thousand
+            # downloads, and no sweep behind as many verdicts.
             "queue_order_strategy": "round_robin",
         },
         # The ledger's claims and the sweep make up for a lost message; so messages are acknowledged before the work and none

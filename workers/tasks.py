@@ -33,8 +33,8 @@ def step_task(step: Step) -> Callable[[Doorway], object]:
         def run(*, item: str) -> None:
             use, doing = parts(), item
             try:
-                picked = use.ledger.pick(Item.parse(item))
-                doing = str(picked)
+                doing = use.ledger.pick(Item.parse(item))
+                picked = Item.parse(doing)
                 DOORWAYS[picked.step](picked, use)
             except LedgerUnavailable:
                 raise  # nothing can be noted now; the claim lapses by itself

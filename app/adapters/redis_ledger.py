@@ -8,7 +8,7 @@ writes Celery's message.
     gen:<id>       the generation         due:<lane>    items by the time somebody has to look
     sub:<id>       the submission         sent:<lane>   items by the time they were enqueued
     inbox:<id>     callbacks to settle    urgent:<lane> the same by the time by which they should be done
-    history:<id>   callbacks settled      ends          when the links end of what is to be mirrored
+    history:<id>   callbacks settled      places        the same of what is to be mirrored, enqueued or not
                                           state:<s>     generations by the time they were tracked
     token:<t>, alias:<id>  → upgrade, …   tracked       all of them
     budget:<day>   credits reserved       slots:<name>  requests in the present window
@@ -37,7 +37,7 @@ from app.adapters.celery_message import message_template
 from app.domain.errors import LedgerUnavailable
 from app.domain.generation import Generation
 from app.domain.ledger import Draft, Entry, Health, Limit, Page, Pending, Recorded, Slot, Tick
-from app.domain.redis_state import RedisState, read_info
+from app.domain.redis_state import FULL, RedisState, read_info
 from app.domain.states import State
 from app.domain.submission import Submission
 from app.domain.work import LANES, Item, Kind, Lane, Step, is_submission_id, is_task_id
@@ -58,9 +58,7 @@ STRANGERS_WAIT = 3600.0
 #: seconds after which a turn at a rate limit that nobody took is given away
 LATE = 30.0
 BATCH = 500
-#: of Redis's `maxmemory`, that may be in use when new work is taken in
-SHARE = 0.9
-#: bytes by which a recorded callback grows until its renditions are stored; measured: 1,200 with one of them
+#: bytes by which what waits for a verdict grows until its renditions are stored; measured: 1,200 with one of them
 GROWTH = 2048
 SCRIPTS = ("record", "commit", "pick", "tick", "wake", "fault", "reserve", "slot", "confirm", "pause")
 REDIS_SCHEMES = frozenset({"redis", "rediss"})
@@ -144,9 +142,9 @@ class RedisLedger:
                 return result
         raise LedgerUnavailable(f"{record_id} is being written to by too many at once")
 
-    def pick(self, item: Item) -> Item:
+    def pick(self, item: Item) -> str:
         """See `Ledger.pick`."""
-        return Item.parse(self._call(lambda: self._pick(args=[str(item), LOST_AFTER])))
+        return str(self._call(lambda: self._pick(args=[str(item), LOST_AFTER])))
 
     def read(self, record_id: str) -> Draft:
         """See `Ledger.read`."""
@@ -284,14 +282,15 @@ class RedisLedger:
     def server_state(self) -> RedisState | None:
         """See `app.domain.redis_state.KeptInRedis.server_state`."""
 
-        def ask() -> dict[str, Any] | None:
+        def ask() -> tuple[dict[str, Any], int] | None:
             try:
-                return self._redis.info()
+                waiting = sum(self._redis.zcard(self._key(index, Lane.QUICK)) for index in ("sent", "due"))
+                return self._redis.info(), waiting
             except redis.ResponseError:  # an access list, or a proxy that knows no INFO
                 return None
 
-        info = self._call(ask)
-        return None if info is None else read_info(info)
+        answer = self._call(ask)
+        return None if answer is None else read_info(answer[0], spoken_for=GROWTH * answer[1])
 
     def sync_policy(self) -> str | None:
         """How often the append-only file is synced (`appendfsync`); None: the server does not tell. :raises LedgerUnavailable:"""
@@ -431,8 +430,8 @@ def _commit_args(record_id: str, before: _Before, draft: Draft, focus: Item | No
     after = draft.record
     new = after.agenda(pending=before.seen > draft.settled) if after else {}
     gone = (before.agenda | ({focus} if focus else set())) - new.keys()
-    ends = after.link_ends() if isinstance(after, Generation) else {}
-    items = [(str(item), repr(at), repr(ends[item]) if item in ends else "") for item, at in new.items()]
+    places = after.places(draft.now) if isinstance(after, Generation) else {}
+    items = [(str(item), repr(at), repr(places[item]) if item in places else "") for item, at in new.items()]
     items += [(str(item), "", "") for item in gone]
     kept = [entry.model_dump_json() for entry in draft.history if len(entry.raw) <= LONGEST_KEPT]
     names = [(f"alias:{alias}", name) for alias, name in draft.aliases.items()]
@@ -475,7 +474,7 @@ def _read_scripts(prefix: str, own: int, broker: int, *, here: bool, leaves_room
         "QUEUES": ", ".join(f"{lane} = '{lane.queue}'" for lane in Lane),
         "BROKER_IS_HERE": "true" if here else "false",
         "LEAVES_ROOM": "true" if leaves_room else "false",
-        "SHARE": str(SHARE),
+        "SHARE": str(FULL),
         "GROWTH": str(GROWTH),
         "OWN_DB": str(own),
         "BROKER_DB": str(broker),

@@ -146,7 +146,7 @@ def check_fleet_signs(settings: Settings) -> list[Remark]:
         return [
             Remark("fleet", Level.PROBLEM, "nothing can be seen of workers and beat without Redis", "mend Redis first")
         ]
-    found = check_fleet(health, settings.sweep_every)
+    found = check_fleet(health, settings.sweep_every, settings.download_deadline)
     if health.sweep_at is None or found["sweep"]:  # then the rest is old, or nobody has looked
         return [Remark("fleet", Level.PROBLEM, found["sweep"], "start worker and beat, or look at their logs")]
     remarks = []

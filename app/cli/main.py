@@ -2,6 +2,7 @@
 
 import json
 import secrets
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -102,11 +103,14 @@ def up(data: Path, port: int, flower_port: int, redis_port: int) -> None:
         print(f"flower   {stack.flower_url}")
         print(f"redis    {stack.redis_url}")
         print(f"bucket   {settings.s3_bucket or stack.bucket_folder}")
-        print(f"settings set -a; . {stack.write_settings()}; set +a  (in another shell, for the other commands)")
+        settings_file = stack.write_settings()
+        in_shell = shlex.quote(str(settings_file.resolve()))
+        print(f"settings set -a; . {in_shell}; set +a  (in another shell, for the other commands)")
         print(f"logs     {data}/logs")
         print("Ctrl-C stops it all.", flush=True)
         stop.wait()
         print("stopping …", flush=True)
+        settings_file.unlink(missing_ok=True)  # it names ports that nobody will listen on
 
 
 @main.command()

@@ -71,16 +71,12 @@ class Stack:
         return self.folder / "s3" / BUCKET
 
     def write_settings(self) -> Path:
-        """Leave the settings that were made up here in a file, for a shell to read in which other commands are run."""
-        made_up = {
-            name: value
-            for name, value in self.env.items()
-            if name.startswith((PREFIX, "AWS_")) and os.environ.get(name) != value
-        }
+        """Leave the settings in a file, for a shell in which other commands are run. All of them: budgets hold there too."""
+        settings = {name: value for name, value in self.env.items() if name.startswith((PREFIX, "AWS_"))}
         path = self.folder / "env"
         path.unlink(missing_ok=True)  # to be readable by nobody else, whatever it was
         with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.writelines(f"{name}={shlex.quote(value)}\n" for name, value in sorted(made_up.items()))
+            file.writelines(f"{name}={shlex.quote(value)}\n" for name, value in sorted(settings.items()))
         return path
 
     def is_ready(self) -> bool:

@@ -192,10 +192,10 @@ class Generation(BaseModel):
                 due[Item(step, self.task_id, rendition.kind, rendition.index)] = rendition.work.at
         return due
 
-    def link_ends(self) -> dict[Item, float]:
-        """When the links of what is to be mirrored end: what is nearest its end goes first."""
+    def places(self, now: float) -> dict[Item, float]:
+        """By when what is to be mirrored should be: see `Rendition.place`."""
         return {
-            Item(Step.MIRROR, self.task_id, rendition.kind, rendition.index): rendition.link_end(self.made_at)
+            Item(Step.MIRROR, self.task_id, rendition.kind, rendition.index): rendition.place(self.made_at, now)
             for rendition in self.renditions
             if rendition.work.at is not None and rendition.url
         }
@@ -596,8 +596,8 @@ class Generation(BaseModel):
         if video is None:
             self.given_up = False
             self.settle.put_back(now)
-        elif video.url:  # which is being mirrored: nobody asks about its order just now
-            self.fail(rendition, f"{FORGOTTEN}; to be tried again when its {video.kind} is stored", now)
+        elif video.url:  # it was found, so that nobody asks about its order just now
+            self.fail(rendition, f"{FORGOTTEN}; to be tried again once its {video.kind} is stored: reelkeep retry", now)
         elif video.ended:
             video.work.put_back(now)
 

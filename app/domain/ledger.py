@@ -178,8 +178,8 @@ class Ledger(Protocol):
         """
         ...
 
-    def pick(self, item: Item) -> Item:
-        """What to do for a message: of what waits in the item's lane, that which should be done first.
+    def pick(self, item: Item) -> str:
+        """What to do for a message: the text of the item that should be done first, of those that wait in the same lane.
 
         Where no more waits than is being worked on, it is the item itself. Nobody else is given what was picked for some seconds.
         """

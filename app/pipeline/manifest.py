@@ -36,9 +36,9 @@ def write_manifest(item: Item, ledger: Ledger, bucket: Bucket, policy: Policy, p
     if claim is None:
         return
     renew = partial(ledger.change, item.task_id, lambda draft: _renew(draft, claim, policy))
-    hand_over = partial(ledger.change, item.task_id, lambda draft: _hand_over(draft, claim), focus=item)
     try:
-        with keep_alive(renew, policy.lease / 3, hand_over):
+        # Not handed over at the end of the process: an upload that hangs could take effect after a newer one.
+        with keep_alive(renew, policy.lease / 3):
             bucket.put_json(manifest_key(prefix, item.task_id), claim.text)
     except StoreUnavailable as error:
         reason, chance = str(error), random.random()
@@ -78,11 +78,6 @@ def _finish(draft: Draft, claim: _Claim) -> None:
 def _postpone(draft: Draft, claim: _Claim, error: str, policy: Policy, chance: float) -> None:
     if draft.generation is not None:
         draft.generation.postpone_manifest(claim.fence, error, draft.now, policy, chance)
-
-
-def _hand_over(draft: Draft, claim: _Claim) -> None:
-    if draft.generation is not None and draft.generation.manifest.holds(claim.fence):
-        draft.generation.manifest.put_back(draft.now)
 
 
 def _renew(draft: Draft, claim: _Claim, policy: Policy) -> bool:

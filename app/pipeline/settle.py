@@ -114,7 +114,7 @@ def _take_in(generation: Generation, pending: Pending, draft: Draft, confirm: bo
         _hear_of_upgrade(generation, kind, index, callback, fresh and not confirm, revive, draft.now, policy)
         # The token says about which order it is, and the vendor has signed the id, whenever that was: enough to ask by.
         if fresh or pending.kind is not None:
-            _name_order(draft, generation.find(kind, index), callback)
+            _name_order(draft, generation.find(kind, index), callback, fresh)
         return False
     if fresh and _is_plausible(callback.credits, generation.price):
         generation.hear_credits(callback.credits, draft.now)
@@ -181,11 +181,11 @@ def _hear_of_upgrade(
         generation.hear_order(rendition, _as_order_answer(callback), now, policy)
 
 
-def _name_order(draft: Draft, rendition: Rendition | None, callback: Callback) -> None:
-    """Learn from a callback under an order's token what id the vendor runs it under, and what it cost."""
+def _name_order(draft: Draft, rendition: Rendition | None, callback: Callback, fresh: bool) -> None:
+    """Learn from a callback under an order's token what id the vendor runs it under, and what it cost if it is fresh."""
     if draft.generation is None or rendition is None or rendition.order is None:
         return
-    if _is_plausible(callback.credits, rendition.order.price):
+    if fresh and _is_plausible(callback.credits, rendition.order.price):
         rendition.order.credits = callback.credits
     if not rendition.order.alias:
         draft.generation.name_order(rendition, callback.task_id)

@@ -10,6 +10,7 @@ from app.adapters.redis_ledger import Outlet, RedisLedger
 from app.adapters.signature import verify
 from app.domain.errors import LedgerUnavailable
 from app.domain.ledger import Ledger, Trust
+from app.logs import log_event
 from app.settings import Settings
 from app.web.callbacks import LARGEST_BODY, callback_routes
 from app.web.generations import generation_routes
@@ -50,7 +51,9 @@ def build_app(settings: Settings, ledger: Ledger) -> Flask:
             ledger, settings.policy, tokens, can_submit=settings.can_submit, warn_below=settings.credits_warn_below
         )
     )
-    app.register_blueprint(health_routes(ledger, settings.sweep_every, settings.credits_warn_below))
+    app.register_blueprint(
+        health_routes(ledger, settings.sweep_every, settings.download_deadline, settings.credits_warn_below)
+    )
     app.register_error_handler(Problem, on_problem)
     app.register_error_handler(HTTPException, on_http_exception)
     app.register_error_handler(LedgerUnavailable, _on_ledger_unavailable)
@@ -65,6 +68,7 @@ def _open_outlet(broker_url: str) -> Outlet:
 
 
 def _on_ledger_unavailable(error: LedgerUnavailable) -> Response:
+    log_event("request.refused", error=str(error))
     return render_problem(
         HTTPStatus.SERVICE_UNAVAILABLE, f"{error}; it may not have been recorded: ask again", {"Retry-After": "5"}
     )

@@ -9,14 +9,15 @@ from app.domain.redis_state import KeptInRedis, judge
 
 #: sweeps that may be missed before that counts as stuck, and the least time for it in seconds
 MISSED_SWEEPS, LEAST = 4, 60.0
-#: seconds for which messages may wait while no worker takes one up, if sweeps go on
-LONGEST_WAIT = 600.0
+#: seconds, beside those that a download may last, for which messages may wait while no worker takes one up
+LONGEST_WAIT = 300.0
 
 
-def health_routes(ledger: Ledger, sweep_every: float, warn_below: float | None = None) -> Blueprint:
+def health_routes(ledger: Ledger, sweep_every: float, deadline: float, warn_below: float | None = None) -> Blueprint:
     """The routes.
 
     :param sweep_every: seconds between sweeps
+    :param deadline: seconds that a download may last
     :param warn_below: credits in the vendor's account under which a warning is shown
     """
     routes = Blueprint("health", __name__)
@@ -31,7 +32,7 @@ def health_routes(ledger: Ledger, sweep_every: float, warn_below: float | None =
             health, remarks = ledger.health(), _look_at_redis(ledger)
         except LedgerUnavailable as error:
             return jsonify(status="not ready", checks={"redis": str(error)}), 503
-        checks = {"redis": "; ".join(_pick(remarks, Level.PROBLEM)), **check_fleet(health, sweep_every)}
+        checks = {"redis": "; ".join(_pick(remarks, Level.PROBLEM)), **check_fleet(health, sweep_every, deadline)}
         ready = not any(checks.values())
         # What could be lost some day and an account that runs dry stop no process: no reasons to take this one out of service.
         body = {
@@ -55,13 +56,13 @@ def _pick(remarks: list[Remark], level: Level) -> list[str]:
     return [remark.sentence for remark in remarks if remark.level is level]
 
 
-def check_fleet(health: Health, sweep_every: float) -> dict[str, str]:
+def check_fleet(health: Health, sweep_every: float, deadline: float) -> dict[str, str]:
     """What is wrong with the workers and with what they see, by part; empty texts where all is well."""
     limit = max(LEAST, MISSED_SWEEPS * sweep_every)
     return {
         "sweep": _check_sweep(health, limit),
         "bucket": _check_bucket(health, limit),
-        "work": _check_work(health, limit),
+        "work": _check_work(health, limit, deadline + LONGEST_WAIT),
     }
 
 
@@ -78,12 +79,12 @@ def _check_bucket(health: Health, limit: float) -> str:
     return health.bucket_error
 
 
-def _check_work(health: Health, limit: float) -> str:
+def _check_work(health: Health, limit: float, longest_wait: float) -> str:
     if health.faults:
         item, reason = next(iter(health.faults.items()))
         return f"{len(health.faults)} items keep failing; {item}: {reason}"
     if health.overdue > limit:
         return f"something has been due for {health.overdue:.0f} s"
-    if health.unclaimed > LONGEST_WAIT:
+    if health.unclaimed > longest_wait:
         return f"work has waited for {health.unclaimed:.0f} s, and no worker takes it up"
     return ""

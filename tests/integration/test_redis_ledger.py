@@ -20,10 +20,11 @@ from app.domain.states import State
 from app.domain.urls import Urls
 from app.domain.vendor import Progress, Verdict
 from app.domain.work import Item, Kind, Lane, Step, order_name
-from app.embedded.redis_server import redis_server
+from app.embedded.redis_server import MAXMEMORY, redis_server
 from app.embedded.service import free_port, running
 from app.pipeline.track import track
 from tests.integration.looks import entry, queued, together
+from tests.support.waiting import wait_for
 
 POLICY = Policy()
 TASK = "0819326cc7fddfd620baf6e1f0db7e2b"
@@ -230,7 +231,7 @@ def test_a_claim_that_lapsed_is_taken_up_again(ledger: RedisLedger, client: redi
 
     def claim(draft: Draft) -> int | None:
         assert draft.generation is not None
-        return draft.generation.claim_mirror(draft.generation.renditions[0], draft.now, Policy(lease=0.001))
+        return draft.generation.claim_mirror(draft.generation.renditions[0], draft.now, Policy(lease=1.0))
 
     assert ledger.change(TASK, claim) == 1
     client.delete(Lane.MIRROR.queue)
@@ -238,7 +239,7 @@ def test_a_claim_that_lapsed_is_taken_up_again(ledger: RedisLedger, client: redi
     client.zadd("reelkeep:due:mirror", {f"mirror/{TASK}/result/0": 1.0})
     assert ledger.tick().due == 1
     assert queued(client, Lane.MIRROR) == [f"mirror/{TASK}/result/0"]
-    assert ledger.change(TASK, claim) == 2
+    wait_for(lambda: ledger.change(TASK, claim) == 2)
 
 
 def test_of_several_beats_one_may_sweep(redis_url: str) -> None:
@@ -334,7 +335,7 @@ def test_a_redis_that_refuses_to_write_is_unavailable(redis_url: str, ledger: Re
         with pytest.raises(LedgerUnavailable, match="memory"):
             ledger.record(TASK, None, entry())
     finally:
-        client.config_set("maxmemory", "0")
+        client.config_set("maxmemory", MAXMEMORY)
 
 
 def test_the_ledger_goes_on_after_a_restart_of_redis(tmp_path: Any) -> None:

@@ -6,13 +6,15 @@ from typing import Any
 import pytest
 import redis
 
-from app.adapters.redis_ledger import SHARE, RedisLedger
+from app.adapters.redis_ledger import RedisLedger
 from app.domain.errors import LedgerUnavailable
 from app.domain.policy import Policy
+from app.domain.redis_state import FULL
 from app.domain.states import State
 from app.domain.urls import Urls
 from app.domain.vendor import Progress, Verdict
 from app.domain.work import Item, Lane, Step
+from app.embedded.redis_server import MAXMEMORY
 from app.pipeline.settle import settle
 from app.pipeline.track import track
 from tests.integration.looks import entry
@@ -39,10 +41,10 @@ def limited(client: redis.Redis, front: RedisLedger) -> Iterator[int]:
     """A limit over what is in use now, in bytes."""
     front.record("warm-up", None, entry())
     memory: Any = client.info("memory")
-    limit = int((memory["used_memory"] - memory["mem_not_counted_for_evict"] + ROOM) / SHARE)
+    limit = int((memory["used_memory"] - memory["mem_not_counted_for_evict"] + ROOM) / FULL)
     client.config_set("maxmemory", limit)
     yield limit
-    client.config_set("maxmemory", 0)
+    client.config_set("maxmemory", MAXMEMORY)
 
 
 def fill(front: RedisLedger) -> int:
@@ -63,7 +65,7 @@ def test_what_was_taken_in_can_be_worked_off_within_the_limit(
     policy: Any = Policy(poll_rate=(1_000_000, 10.0))
     vendor: Any = KnowingVendor()
     while client.rpop(Lane.QUICK.queue):
-        settle(ledger.pick(Item(Step.SETTLE, "any")), ledger, vendor, policy)
+        settle(Item.parse(ledger.pick(Item(Step.SETTLE, "any"))), ledger, vendor, policy)
     assert ledger.count()[State.MIRRORING] == taken_in + 1
     assert len(client.zrange("reelkeep:sent:mirror", 0, -1)) == taken_in + 1  # type: ignore[arg-type]
 

@@ -41,7 +41,7 @@ def take_up(ledger: RedisLedger, client: redis.Redis, lane: Lane) -> Item | None
     """Take the next message off a queue, as a worker does. Gives what is to be done."""
     [first, *_] = queued(client, lane) or [None]
     client.rpop(lane.queue)
-    return ledger.pick(Item.parse(first)) if first else None
+    return Item.parse(ledger.pick(Item.parse(first))) if first else None
 
 
 def store(ledger: RedisLedger, item: Item) -> None:
@@ -77,7 +77,7 @@ def test_of_a_backlog_of_downloads_those_nearest_their_links_end_come_first(
     assert done.pop(50) == "late", "what comes late overtakes all if its end is nearer"
     assert done == sorted(ages, reverse=True)
     assert client.keys("reelkeep:sent:mirror") == client.keys("reelkeep:urgent:mirror") == []
-    assert client.hlen("reelkeep:ends") == 0
+    assert client.hlen("reelkeep:places") == 0
 
 
 def test_a_retry_keeps_its_place_and_a_fresh_link_comes_first(ledger: RedisLedger, client: redis.Redis) -> None:
@@ -93,8 +93,8 @@ def test_a_retry_keeps_its_place_and_a_fresh_link_comes_first(ledger: RedisLedge
         draft.generation.follow_link(found, "", "https://x.kie.ai/fresh", "dead", draft.now, POLICY, 0.0)
 
     ledger.change("task-0", renew, focus=fresh)
-    assert client.hget("reelkeep:ends", str(fresh)) is not None
-    assert float(client.hget("reelkeep:ends", str(fresh)) or 0) == pytest.approx(ledger.now() + FRESH, abs=60)
+    assert client.hget("reelkeep:places", str(fresh)) is not None
+    assert float(client.hget("reelkeep:places", str(fresh)) or 0) == pytest.approx(ledger.now() + FRESH, abs=60)
     second = rendition("task-1")
     client.zrem("reelkeep:sent:mirror", str(second))  # it failed, and its time has come again
     client.zrem("reelkeep:urgent:mirror", str(second))
@@ -104,12 +104,56 @@ def test_a_retry_keeps_its_place_and_a_fresh_link_comes_first(ledger: RedisLedge
     assert order == [fresh, second, rendition("task-2")]
 
 
+def test_what_keeps_failing_lets_those_go_first_that_were_never_tried(ledger: RedisLedger) -> None:
+    for name, age in (("old", 12 * DAY), ("young", 0.0)):
+        succeed(ledger, name, age)
+    overtaken = []
+    for attempts in range(20):
+        place = place_of(ledger, "old", attempts=attempts)
+        overtaken.append(place > place_of(ledger, "young"))
+    assert overtaken == sorted(overtaken)
+    assert (overtaken[0], overtaken[12], overtaken[13]) == (False, False, True)
+
+
+def test_a_link_that_has_ended_goes_before_nobody(ledger: RedisLedger, client: redis.Redis) -> None:
+    for number in range(3):
+        succeed(ledger, f"dead-{number}", age=60 * DAY)
+    succeed(ledger, "living", age=DAY)
+    assert take_up(ledger, client, Lane.MIRROR) == rendition("living")
+    generation = ledger.read("living").generation
+    assert generation is not None
+    [ended] = generation.renditions
+    ended.link, ended.link_until = "https://x.kie.ai/fresh", ledger.now() - 1.0
+    assert ended.place(None, ledger.now()) == ended.since + RETENTION
+
+
+def place_of(ledger: RedisLedger, task_id: str, attempts: int = 0) -> float:
+    generation = ledger.read(task_id).generation
+    assert generation is not None
+    generation.renditions[0].attempts = attempts
+    [place] = generation.places(ledger.now()).values()
+    return place
+
+
+def test_what_was_enqueued_by_a_version_without_an_order_stands_in_line(
+    ledger: RedisLedger, client: redis.Redis
+) -> None:
+    track("known", [], {}, ledger, POLICY)
+    ledger.record("before", None, entry())
+    client.delete("reelkeep:urgent:quick")
+    taken = []
+    for _ in range(3):
+        ledger.record("known", None, entry())
+        taken.append(take_up(ledger, client, Lane.QUICK))
+    assert Item(Step.SETTLE, "before") in taken
+
+
 def test_what_was_never_said_to_be_made_earlier_counts_from_its_verdict(ledger: RedisLedger) -> None:
     succeed(ledger, "task-1", age=-5 * DAY)  # a vendor's clock that is ahead
     generation = ledger.read("task-1").generation
     assert generation is not None
-    [end] = generation.link_ends().values()
-    assert end == generation.renditions[0].since + RETENTION
+    [place] = generation.places(ledger.now()).values()
+    assert place == generation.renditions[0].since + RETENTION
 
 
 # --- nothing is lost by it -------------------------------------------------------------------------------------------
@@ -146,7 +190,7 @@ def test_lost_messages_are_made_up_for_whichever_they_were(ledger: RedisLedger, 
 
 
 def test_a_message_too_many_does_no_more_than_its_own_item(ledger: RedisLedger, client: redis.Redis) -> None:
-    assert ledger.pick(rendition("unknown")) == rendition("unknown")
+    assert ledger.pick(rendition("unknown")) == str(rendition("unknown"))
     assert client.keys("*") == []
 
 

@@ -15,9 +15,9 @@ from typing import Any
 import redis
 import requests
 
-from app.adapters.redis_ledger import SHARE
 from app.adapters.signature import sign
 from app.cli.stack import NOTHING_SET, Plan, Stack, running_stack
+from app.domain.redis_state import FULL
 from app.embedded.service import Service, free_port
 from tests.support.waiting import wait_for
 
@@ -124,7 +124,7 @@ def leave_room(client: redis.Redis, room: int) -> None:
     is left for the workers is as much as it would be on a Redis of some size."""
     client.set("ballast", bytes(BALLAST))
     memory: Any = client.info("memory")
-    client.config_set("maxmemory", int((memory["used_memory"] - memory["mem_not_counted_for_evict"] + room) / SHARE))
+    client.config_set("maxmemory", int((memory["used_memory"] - memory["mem_not_counted_for_evict"] + room) / FULL))
 
 
 def free_memory(client: redis.Redis) -> None:

@@ -1,6 +1,6 @@
 -- Writes a generation, or a submission, and its entries in the indexes, if it is still what the transition read.
 -- ARGV: id, record as read, record as written, callbacks as read, callbacks settled, state before, state after (empty: in no list), tracked at,
---       count and triples (item, at or empty, end of its link or empty), count and history entries, count and pairs (alias key, name), count and pairs (account, credits), item that came through
+--       count and triples (item, at or empty, place or empty), count and history entries, count and pairs (alias key, name), count and pairs (account, credits), item that came through
 local id, before, after = ARGV[1], ARGV[2], ARGV[3]
 local record, inbox, history = record_key(id), P .. 'inbox:' .. id, P .. 'history:' .. id
 
@@ -29,12 +29,12 @@ local function take()
 end
 
 for _ = 1, tonumber(take()) do
-  local item, due, ends = take(), take(), take()
-  if ends ~= '' then redis.call('HSET', P .. 'ends', item, ends) end
+  local item, due, place = take(), take(), take()
+  if place ~= '' then redis.call('HSET', P .. 'places', item, place) end
   if due == '' then
     forget(item)
   elseif tonumber(due) <= now then
-    enqueue_once(item, ends ~= '' and ends or now)
+    enqueue_once(item, place ~= '' and place or now)
   else
     wait_until(item, due)
   end

@@ -18,7 +18,7 @@ if @LEAVES_ROOM@ then
   local most = read('maxmemory')
   if most > 0 then
     -- Buffers do not count towards the limit. What was taken in grows for a while, once it is known what is to be done about it.
-    local used = read('used_memory') - read('mem_not_counted_for_evict') + @GROWTH@ * redis.call('ZCARD', P .. 'sent:quick')
+    local used = read('used_memory') - read('mem_not_counted_for_evict') + @GROWTH@ * (redis.call('ZCARD', P .. 'sent:quick') + redis.call('ZCARD', P .. 'due:quick'))
     if used > @SHARE@ * most then return redis.error_reply('OOM nearly all of its memory is in use or spoken for') end
   end
 end
@@ -41,12 +41,12 @@ local function on_broker(...)
   return answer
 end
 
--- Says by when an enqueued item should be done: if that is not given, and not known either, at the end of its link if it has one, else
--- in its turn. It is never put off.
+-- Says by when an enqueued item should be done: if that is not given, and not known either, at its place if it has one, else in its
+-- turn. It is never put off.
 local function hurry(item, by)
   local known = redis.call('ZSCORE', urgent_key(item), item)
   if known and not by then return end
-  by = tonumber(by or redis.call('HGET', P .. 'ends', item) or now)
+  by = tonumber(by or redis.call('HGET', P .. 'places', item) or now)
   if not known or by < tonumber(known) then redis.call('ZADD', urgent_key(item), by, item) end
 end
 
@@ -82,7 +82,7 @@ end
 local function forget(item)
   clear_fault(item)
   redis.call('ZREM', due_key(item), item)
-  redis.call('HDEL', P .. 'ends', item)
+  redis.call('HDEL', P .. 'places', item)
   unsend(item)
 end
 

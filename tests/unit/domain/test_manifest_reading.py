@@ -472,7 +472,7 @@ def test_a_picture_that_cannot_be_asked_for_just_now_ends_by_name(pictureless: G
     assert video.url
     after.retry(NOW)
     assert (picture.state, video.url, video.work.at) == (RenditionState.FAILED, "https://x/4k.mp4", NOW)
-    assert "to be tried again when its 4k is stored" in picture.error
+    assert "to be tried again once its 4k is stored" in picture.error
     store(after, video, NOW)
     assert after.retry(NOW) == 1
     assert Fleet(after).work_off().fetched == {(Kind.IMAGE, 0)}

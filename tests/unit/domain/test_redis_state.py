@@ -15,7 +15,7 @@ GOOD: dict[str, Any] = {
     "server_time_usec": 1795398245947312,
     "uptime_in_seconds": 10800,
     "used_memory": 50 * MIB,
-    "maxmemory": 0,
+    "maxmemory": 1000 * MIB,
     "maxmemory_policy": "noeviction",
     "mem_not_counted_for_evict": 0,
     "rdb_changes_since_last_save": 421,
@@ -49,7 +49,7 @@ def test_a_good_server_has_a_good_word_for_each_part() -> None:
     assert set(remarks) == {"redis", "redis persistence", "redis eviction", "redis memory"}
     assert worst(remarks.values()) is Level.OK
     assert remarks["redis"].text == "Redis 6.2.14"
-    assert remarks["redis memory"].text == "Redis uses 50.0 MiB, no limit set"
+    assert remarks["redis memory"].text == "Redis uses 50.0 MiB of 1000.0 MiB (5 % of maxmemory)"
 
 
 def test_a_server_that_keeps_nothing_is_a_warning_that_says_what_is_lost() -> None:
@@ -127,8 +127,8 @@ def test_a_policy_that_is_not_said_is_a_warning() -> None:
     [
         (0.80, Level.OK),
         (0.801, Level.WARNING),
-        (0.95, Level.WARNING),
-        (0.951, Level.PROBLEM),
+        (0.90, Level.WARNING),
+        (0.901, Level.PROBLEM),
         (1.2, Level.PROBLEM),
     ],
 )
@@ -136,18 +136,26 @@ def test_memory_near_its_limit(share: float, level: Level) -> None:
     remark = found(used_memory=int(share * 1000 * MIB), maxmemory=1000 * MIB)["redis memory"]
     assert remark.level is level
     assert remark.text.startswith(f"Redis uses {tell(share * 1000)} of 1000.0 MiB ({100 * share:.0f} % of maxmemory)")
-    assert ("at 100 % writes are refused" in remark.text) is (level is not Level.OK)
+    assert ("new work is refused" in remark.text) is (level is not Level.OK)
+    assert ("from 90 % on" in remark.text) is (level is Level.WARNING)
 
 
 def tell(mib: float) -> str:
     return f"{mib:.1f} MiB" if mib < 1024 else f"{mib / 1024:.1f} GiB"
 
 
-def test_full_memory_is_no_more_than_a_warning_where_keys_are_dropped() -> None:
-    full = {"used_memory": 99 * MIB, "maxmemory": 100 * MIB, "maxmemory_policy": "allkeys-lfu"}
-    memory = found(**full)["redis memory"]
-    assert (memory.level, memory.mend) == (Level.WARNING, "raise maxmemory")
-    assert memory.text.endswith("at 100 % keys may be dropped")
+def test_what_waits_is_reckoned_with_what_it_will_need() -> None:
+    [*_, memory] = judge(read_info(GOOD, spoken_for=900 * MIB))
+    assert memory.level is Level.PROBLEM
+    assert memory.text == (
+        "Redis uses 50.0 MiB of 1000.0 MiB (95 % of maxmemory, with 900.0 MiB that what waits will need); new work is refused"
+    )
+
+
+def test_no_limit_is_a_warning_for_the_machine_has_one() -> None:
+    memory = bad(maxmemory=0)
+    assert (memory.level, memory.mend) == (Level.WARNING, "set maxmemory to what the machine can spare")
+    assert memory.text.startswith("Redis uses 50.0 MiB, no limit set")
 
 
 def test_buffers_that_do_not_count_towards_the_limit_are_not_counted() -> None:
