@@ -112,11 +112,12 @@ def test_only_claims_that_are_kept_alive_now_are_handed_over() -> None:
     assert given == ["first", "second", "first"]
 
 
-def test_a_ledger_that_is_away_keeps_no_other_claim_from_being_handed_over() -> None:
+@pytest.mark.parametrize("error", [LedgerUnavailable("Redis is down"), RuntimeError("unforeseen")])
+def test_one_that_fails_keeps_no_other_claim_from_being_handed_over(error: Exception) -> None:
     given: list[str] = []
 
     def away() -> None:
-        raise LedgerUnavailable("Redis is down")
+        raise error
 
     with keep_alive(lambda: True, 60, away), keep_alive(lambda: True, 60, lambda: given.append("other")):
         assert hand_over_claims() == 2

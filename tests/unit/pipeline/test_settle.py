@@ -651,9 +651,14 @@ def test_a_callback_under_an_orders_token_names_it_however_old_its_signature(
     succeeded: MemoryLedger, vendor: ScriptedVendor, policy: Policy, trust: Trust
 ) -> None:
     _order_4k(succeeded, policy)
-    _call_back_as(succeeded, "a1", trust)
+    _call_back_as(succeeded, "a1", trust, creditsConsumed=130.0)
     settle(SETTLE, succeeded, vendor, policy)
     assert (_alias(succeeded), succeeded.aliases, vendor.asked) == ("a1", {"a1": "t1/4k/0#1"}, [])
+    order = _find_4k(succeeded).order
+    assert order is not None
+    assert order.credits == (130.0 if trust is Trust.SIGNED else None), (
+        "an old signature's word on a price counts for nothing"
+    )
 
 
 @pytest.mark.parametrize(
