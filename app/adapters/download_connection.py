@@ -4,6 +4,7 @@ import errno
 import http.client
 import ipaddress
 import queue
+import re
 import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -156,7 +157,11 @@ class _Head:
 
 
 class _BoundedAnswer(http.client.HTTPResponse):
-    """An answer whose head has an end: the library bounds lines and headers, not 1xx answers, and allows megabytes."""
+    """An answer whose head has an end, and says where the body's is.
+
+    The library bounds lines and headers, not 1xx answers, and allows megabytes. What it does not understand of a length it
+    leaves out, and takes for whole what comes until the connection ends.
+    """
 
     def begin(self) -> None:
         whole = self.fp
@@ -167,6 +172,14 @@ class _BoundedAnswer(http.client.HTTPResponse):
         finally:
             if cast(Any, self.fp) is head:  # closed, it is None
                 self.fp = whole
+        lengths = {part.strip() for line in self.headers.get_all("Content-Length", []) for part in line.split(",")}
+        if len(lengths) > 1:
+            raise OSError(errno.EPROTO, "it claims two lengths")
+        if not all(re.fullmatch(r"[0-9]+", length, re.ASCII) for length in lengths):
+            raise OSError(errno.EPROTO, "its length is no number")
+        codings = self.headers.get_all("Transfer-Encoding", ["chunked"])
+        if [coding.strip().lower() for coding in codings] != ["chunked"]:
+            raise OSError(errno.EPROTO, "its transfer encoding is not just chunked")
 
 
 class _GuardedConnection(HTTPConnection):

@@ -3,7 +3,6 @@
 import hashlib
 import http.client
 import os
-import re
 import socket
 import tempfile
 import threading
@@ -38,7 +37,9 @@ _FAULTS: tuple[tuple[type[BaseException], str], ...] = (
     (http.client.RemoteDisconnected, "hung up without an answer"),
     (http.client.BadStatusLine, "what came is no HTTP answer"),
     (http.client.UnknownProtocol, "an unknown version of HTTP"),
-    (urllib3.exceptions.InvalidHeader, "an impossible header"),
+    (http.client.IncompleteRead, "cut short"),
+    (urllib3.exceptions.IncompleteRead, "cut short"),
+    (http.client.HTTPException, "too many headers, or too long a line"),
 )
 
 
@@ -161,13 +162,6 @@ def _refuse_answer(response: requests.Response, shown: str) -> None:
     coding = response.headers.get("Content-Encoding", "identity").lower()
     if coding != "identity":
         raise FetchFailed(f"{shown}: encoded although we accept no encoding")
-    # What follows would be read to the end of the connection, and taken for whole wherever that end came.
-    transfer = response.headers.get("Transfer-Encoding", "chunked").strip().lower()
-    if transfer != "chunked":
-        raise FetchFailed(f"{shown}: a transfer encoding that is not just chunked")
-    length = response.headers.get("Content-Length", "0")
-    if not re.fullmatch(r"[0-9]+(\s*,\s*[0-9]+)*", length.strip(), re.ASCII):
-        raise FetchFailed(f"{shown}: a length that is no number")
 
 
 def _cause(error: BaseException) -> str:
@@ -180,8 +174,6 @@ def _cause(error: BaseException) -> str:
             words = link.strerror
         elif isinstance(link, TimeoutError | urllib3.exceptions.TimeoutError | requests.Timeout):
             words = "timed out"
-        elif isinstance(link, http.client.IncompleteRead | urllib3.exceptions.IncompleteRead):
-            words = "cut short"
         else:
             words = next((fault for kind, fault in _FAULTS if isinstance(link, kind)), words)
         link = link.__cause__ or link.__context__
