@@ -25,6 +25,7 @@ _NOT_PUBLIC = tuple(
             "192.0.0.0/24",  # protocol assignments (RFC 6890); a cloud's metadata among them
             "192.88.99.0/24",  # 6to4 relays (RFC 7526)
             "2001::/23",  # protocol assignments (RFC 2928): Teredo, ORCHID, benchmarks
+            "2002::/16",  # 6to4 (RFC 7526)
             "3fff::/20",  # documentation (RFC 9637)
         ),
     )
@@ -133,7 +134,7 @@ def is_public(address: str) -> bool:
     if any(ip in network for network in _NOT_PUBLIC):
         return False
     if isinstance(ip, ipaddress.IPv6Address):
-        carried = ip.ipv4_mapped or ip.sixtofour
+        carried = ip.ipv4_mapped
         if ip in _NAT64 or int(ip) >> 32 & 0xFDFFFFFF == _ISATAP:
             carried = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
         if carried is not None and not is_public(str(carried)):

@@ -210,6 +210,8 @@ class _Watch:
     ) -> None:
         self._done.set()
         self._thread.join()
+        if error is not None and not isinstance(error, ReelkeepError):  # it may be that time was up between two looks
+            self._verdict = self._verdict or self._judge_time(time.monotonic() - self._started)
         for connection in self._sockets:
             connection.close()
         if self._verdict is not None:

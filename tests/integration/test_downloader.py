@@ -472,7 +472,7 @@ def test_a_listed_name_that_leads_to_a_private_address_is_refused(tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    "address", ["8.8.8.8", "2606:4700::1111", "::ffff:8.8.8.8", "64:ff9b::808:808", "2002:808:808::1"]
+    "address", ["8.8.8.8", "2606:4700::1111", "::ffff:8.8.8.8", "64:ff9b::808:808", "2606:4700::5efe:808:808"]
 )
 def test_an_address_of_the_public_internet_is_public(address: str) -> None:
     assert is_public(address)
@@ -508,6 +508,8 @@ def test_an_address_of_the_public_internet_is_public(address: str) -> None:
         "64:ff9b::a9fe:a9fe",
         "64:ff9b:1::1",
         "2002:7f00:1::1",
+        "2002:808:808::1",
+        "not an address",
         "2002:a9fe:a9fe::1",
     ],
 )

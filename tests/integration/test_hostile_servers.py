@@ -1,11 +1,8 @@
-"""The downloader against servers that are on the list and mean harm, over TLS and a name server, without the loosened rules."""
+"""The downloader against servers that are on the list and mean harm, over TLS and a name server, by the rules in earnest."""
 
-import os
 import time
 import traceback
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from threading import Event
 from urllib.parse import quote
 
@@ -13,33 +10,13 @@ import pytest
 
 from app.adapters.download_policy import DownloadPolicy
 from app.adapters.downloader import Downloader
-from tests.support.hostile_answers import CAP, TRAPS, VIDEO
-from tests.support.hostile_world import TRUSTED, World, note_connects
+from app.domain.errors import FetchFailed
+from tests.integration.hostile import SECRET, policy, world
+from tests.support.hostile_answers import TRAPS, VIDEO
+from tests.support.hostile_world import World, note_connects
 from tests.support.names import asking
 
-SECRET = "b1gsecret"
-
-
-@pytest.fixture(scope="module")
-def world() -> Iterator[World]:
-    with World({name: trap.answer for name, trap in TRAPS.items()}) as world:
-        yield world
-
-
-@pytest.fixture
-def policy(world: World, tmp_path: Path) -> Iterator[DownloadPolicy]:
-    yield DownloadPolicy(
-        hosts=("*.films.example",),
-        insecure=False,
-        max_bytes=CAP,
-        deadline=20,
-        min_rate=0,
-        temp_dir=str(tmp_path),
-        port=world.port,
-        also_public=frozenset({world.internet}),
-        ca_file=TRUSTED,
-    )
-    assert os.listdir(tmp_path) == []
+__all__ = ["policy", "world"]
 
 
 @pytest.mark.parametrize("name", TRAPS)
@@ -56,6 +33,33 @@ def test_a_hostile_answer_is_named_or_harmless(world: World, policy: DownloadPol
             raise AssertionError("it was kept")
         assert type(raised.value) is trap.error
         assert SECRET not in "".join(traceback.format_exception(raised.value))
-    assert time.monotonic() - started < 10  # some half a second is meant; machines are shared
+    assert time.monotonic() - started < 10  # less than half a second is meant; machines are shared
     assert set(connects) == {world.internet}
     assert world.trespasses() == visits
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("wrong-name", "certificate is not valid for 'wrong-name.films.example'"),
+        ("expired", "certificate has expired"),
+        ("not-yet", "certificate is not yet valid"),
+        ("unknown-authority", "unable to get local issuer certificate"),
+        ("self-signed", "self-signed certificate"),
+    ],
+)
+def test_a_certificate_that_is_not_right_is_named(world: World, policy: DownloadPolicy, name: str, says: str) -> None:
+    with (
+        pytest.raises(FetchFailed, match=says) as raised,
+        Downloader(policy, Event(), asking(world.names.address)).fetch(world.url("good", f"{name}.films.example")),
+    ):
+        raise AssertionError("it was kept")
+    assert SECRET not in "".join(traceback.format_exception(raised.value))
+
+
+def test_the_certificates_of_this_world_are_nothing_to_others(world: World, policy: DownloadPolicy) -> None:
+    with (
+        pytest.raises(FetchFailed, match="unable to get local issuer certificate"),
+        Downloader(replace(policy, ca_file=None), Event(), asking(world.names.address)).fetch(world.url("good")),
+    ):
+        raise AssertionError("it was kept")

@@ -22,9 +22,9 @@ BOMB = gzip.compress(bytes(10**7))
 OK = b"HTTP/1.1 200 OK\r\n"
 
 #: what shortens the patience in a trap that is about time: a deadline in seconds, a time-out, a rate
-SOON: dict[str, float] = {"deadline": 0.5}
-SILENT: dict[str, float] = {"read_timeout": 0.3}
-SLOW: dict[str, float] = {"min_rate": 100_000, "rate_window": 0.4}
+SOON: dict[str, float] = {"deadline": 0.3}
+SILENT: dict[str, float] = {"read_timeout": 0.2}
+SLOW: dict[str, float] = {"min_rate": 100_000, "rate_window": 0.3}
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,10 @@ def leads(target: str, status: str = "302 Found", *headers: str, body: bytes = b
 
     def answer(world: World) -> Iterable[bytes]:
         location = target.format(port=world.port, here=world.url("").partition("?")[0])
-        return [full(body, f"Location: {location}", *headers, status=status)]
+        # A header may hold any byte; what is written in letters beyond Latin-1 goes as UTF-8.
+        coding = "latin-1" if all(ord(letter) < 256 for letter in location) else "utf-8"
+        start, end = full(body, "Location: ?", *headers, status=status).split(b"?", 1)
+        return [start + location.encode(coding) + end]
 
     return answer
 

@@ -44,7 +44,7 @@ URLS: dict[str, tuple[str, str]] = {
     "empty user": ("https://@cdn.films.example:{port}/v", "user name"),
     "two users": ("https://a@b@cdn.films.example:{port}/v", "user name"),
     "semicolon user": ("https://cdn.films.example;@127.0.0.1:{port}/v", "user name"),
-    "encoded at": ("https://cdn.films.example%40127.0.0.1:{port}/v", "not a plain name"),
+    "encoded at": ("https://cdn.films.example%40127.0.0.1:{port}/v", "is an address|not a plain name"),
     # ports
     "http's port": ("https://cdn.films.example:80/v", "port 80"),
     "redis's port": ("https://cdn.films.example:6379/v", "port 6379"),

@@ -34,15 +34,17 @@ Answer = Callable[["World"], Iterable[Any]]
 class Listener:
     """Accepts connections, counts them, and gives each to a thread of its own."""
 
-    def __init__(self, address: str, port: int, serve: Callable[[socket.socket], None], backlog: int = 128) -> None:
+    def __init__(
+        self, address: str, port: int, serve: Callable[[socket.socket], None], *, shared: bool = False
+    ) -> None:
+        """Listens at once. :param shared: one for all addresses may listen on the same port beside it"""
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        self._socket = socket.create_server((address, port), family=family, backlog=backlog)
+        self._socket = socket.create_server((address, port), family=family, backlog=128, reuse_port=shared)
         self._serve = serve
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
-        #: connections so far
-        self.visits = 0
-        self.address = address
+        #: by connection, the address that it was made to
+        self.visits: list[str] = []
         self.port: int = self._socket.getsockname()[1]
         threading.Thread(target=self._accept, name=f"listener-{address}", daemon=True).start()
 
@@ -52,7 +54,7 @@ class Listener:
                 connection, _ = self._socket.accept()
             except OSError:
                 return
-            self.visits += 1
+            self.visits.append(connection.getsockname()[0])
             with self._lock:
                 self._open.add(connection)
             threading.Thread(target=self._visit, args=(connection,), daemon=True).start()
@@ -89,29 +91,31 @@ class World:
         port: int = 0,
         other_ports: tuple[int, ...] = (),
         name_server: tuple[str, int] = ("127.0.0.1", 0),
+        elsewhere: str = "127.0.0.1",
     ) -> None:
         """A world.
 
         :param internet: address of the listed host
-        :param forbidden: addresses that nobody may connect to; a name that nobody knows leads to the first
+        :param forbidden: addresses that nobody may connect to; one may stand for all
         :param other_ports: more ports on which the forbidden addresses listen
+        :param elsewhere: where names lead of which nothing else is said
         """
         self.internet = internet
         self._answers = answers
         self.names = NameServer(*name_server)
-        self.names.elsewhere = forbidden[:1]
+        self.names.elsewhere = [elsewhere]
         self.closing = threading.Event()
         #: request heads that the listed host got
         self.requests: list[bytes] = []
         self._contexts = {name: _context(name) for name in (*WRONG, "good")}
         self._contexts["good"].sni_callback = self._choose_certificate
-        self.host = Listener(internet, port, self._serve)
+        self.host = Listener(internet, port, self._serve, shared=True)
         self.port = self.host.port
         self.canaries = []
         for address in forbidden:
             for number in (self.port, *other_ports):
                 with contextlib.suppress(OSError):  # a machine without IPv6
-                    self.canaries.append(Listener(address, number, lambda connection: None))
+                    self.canaries.append(Listener(address, number, lambda connection: None, shared=True))
 
     def __enter__(self) -> Self:
         self.names.__enter__()
@@ -131,9 +135,13 @@ class World:
         self.names.rounds.setdefault(host, [[self.internet]])
         return f"https://{host}:{self.port}/{trap}?X-Amz-Signature=b1gsecret"
 
-    def trespasses(self) -> int:
-        """Connections to forbidden addresses so far."""
-        return sum(canary.visits for canary in self.canaries)
+    def answer(self, trap: str, answer: Answer) -> None:
+        """One more trap."""
+        self._answers[trap] = answer
+
+    def trespasses(self) -> list[str]:
+        """The forbidden addresses that were connected to, by connection so far."""
+        return [address for canary in self.canaries for address in canary.visits]
 
     def _choose_certificate(self, connection: ssl.SSLObject, name: str | None, context: ssl.SSLContext) -> None:
         label = (name or "").partition(".")[0]
@@ -149,7 +157,8 @@ class World:
                 head += part
             self.requests.append(head)
             trap = unquote(head.split()[1].partition(b"?")[0].decode()).lstrip("/")
-            self._send(connection, self._answers[trap])
+            if trap in self._answers:
+                self._send(connection, self._answers[trap])
 
     def _send(self, connection: ssl.SSLSocket, answer: Answer) -> None:
         for piece in answer(self):
