@@ -78,18 +78,25 @@ def dial(
     judge_addresses(host, addresses, policy)
     failure: OSError | None = None
     for address in by_turns(addresses)[:MOST_ADDRESSES]:
-        connection = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
         try:
-            watch.add(connection)
-            connection.settimeout(watch.patience(timeout))
-            connection.connect((address, port))
+            return _connect(address, port, timeout, watch)
         except OSError as error:
-            connection.close()
             failure = error
-        else:
-            connection.settimeout(timeout)
-            return connection
     raise failure or OSError(f"no address for {host}")
+
+
+def _connect(address: str, port: int, timeout: float, watch: Watching) -> socket.socket:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    connection = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        watch.add(connection)
+        connection.settimeout(watch.patience(timeout))
+        connection.connect((address, port))
+    except OSError:
+        connection.close()
+        raise
+    connection.settimeout(timeout)
+    return connection
 
 
 def by_turns(addresses: Sequence[str]) -> list[str]:

@@ -18,7 +18,7 @@ import requests
 import urllib3
 
 from app.adapters.download_connection import LookUp, guarded_session, look_up
-from app.adapters.download_policy import DownloadPolicy, judge_url, secure_url
+from app.adapters.download_policy import DownloadPolicy, judge_letters, judge_url, secure_url
 from app.domain.container import NotMedia, inspect
 from app.domain.errors import FetchFailed, FetchForbidden, Interrupted, LinkDead, ReelkeepError
 from app.domain.ports import Download
@@ -95,6 +95,7 @@ class Downloader:
                 if target is None:
                     return response
                 response.close()
+                judge_letters(target)  # joining drops tabs and ends of lines
                 url = urljoin(url, target)
                 judge_url(url, self._policy)
             except ValueError:

@@ -106,6 +106,18 @@ def test_both_families_have_their_turn() -> None:
     assert by_turns(["192.0.2.1", "192.0.2.2"]) == ["192.0.2.1", "192.0.2.2"]
 
 
+def test_an_address_of_the_other_family_is_tried_second(world: World, patient: DownloadPolicy) -> None:
+    world.names.rounds["mixed.films.example"] = [[DEAD, DEAD_TOO, "::1"]]
+    connects = note_connects()
+    allowing = replace(patient, also_public=patient.also_public | {"::1"})
+    with (
+        pytest.raises(FetchFailed),
+        Downloader(allowing, Event(), asking(world.names.address)).fetch(world.url("good", "mixed.films.example")),
+    ):
+        raise AssertionError("it was kept")
+    assert connects[:2] == [DEAD, "::1"]
+
+
 def test_a_name_that_nobody_knows_is_worth_another_try(world: World, fetch: Fetch) -> None:
     world.names.rounds["unknown.films.example"] = [[]]
     with (

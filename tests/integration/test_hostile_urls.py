@@ -41,10 +41,12 @@ def test_a_redirect_to_it_is_not_followed_and_worth_another_try(
     world: World, downloader: Downloader, name: str
 ) -> None:
     visits, connects = world.trespasses(), note_connects()
+    world.names.asked.clear()
     with pytest.raises(FetchFailed), downloader.fetch(world.url(f"to/{list(URLS).index(name)}")):
         raise AssertionError("it was kept")
     assert set(connects) == {world.internet}
     assert world.trespasses() == visits
+    assert {name for name, _ in world.names.asked} == {LISTED}
 
 
 @pytest.mark.parametrize(

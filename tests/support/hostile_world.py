@@ -55,16 +55,19 @@ class Listener:
             except OSError:
                 return
             self.visits.append(connection.getsockname()[0])
+            # A duplicate: TLS takes the original over, and shutting down either cuts the connection.
+            handle = connection.dup()
             with self._lock:
-                self._open.add(connection)
-            threading.Thread(target=self._visit, args=(connection,), daemon=True).start()
+                self._open.add(handle)
+            threading.Thread(target=self._visit, args=(connection, handle), daemon=True).start()
 
-    def _visit(self, connection: socket.socket) -> None:
+    def _visit(self, connection: socket.socket, handle: socket.socket) -> None:
         # Who is fetching hangs up on us whenever it likes.
         with contextlib.suppress(OSError, ValueError), connection:
             self._serve(connection)
         with self._lock:
-            self._open.discard(connection)
+            self._open.discard(handle)
+        handle.close()
 
     def hang_up(self) -> None:
         """Cut whoever is still there."""
@@ -109,13 +112,26 @@ class World:
         self.requests: list[bytes] = []
         self._contexts = {name: _context(name) for name in (*WRONG, "good")}
         self._contexts["good"].sni_callback = self._choose_certificate
-        self.host = Listener(internet, port, self._serve, shared=True)
+        self.host, self.canaries = self._listen(port, forbidden, other_ports)
         self.port = self.host.port
-        self.canaries = []
-        for address in forbidden:
-            for number in (self.port, *other_ports):
-                with contextlib.suppress(OSError):  # a machine without IPv6
-                    self.canaries.append(Listener(address, number, lambda connection: None, shared=True))
+
+    def _listen(
+        self, port: int, forbidden: tuple[str, ...], other_ports: tuple[int, ...]
+    ) -> tuple[Listener, list[Listener]]:
+        for _ in range(10):
+            host = Listener(self.internet, port, self._serve, shared=port != 0)
+            canaries: list[Listener] = []
+            try:
+                for address in forbidden:
+                    for number in (host.port, *other_ports):
+                        # A machine may have no IPv6; then nobody can go there.
+                        with contextlib.suppress(OSError) if ":" in address else contextlib.nullcontext():
+                            canaries.append(Listener(address, number, lambda connection: None, shared=port != 0))
+                return host, canaries
+            except OSError:  # the port was free for the host, and not for a canary
+                for listener in (host, *canaries):
+                    listener.close()
+        raise AssertionError("no port is free for the host and its canaries")
 
     def __enter__(self) -> Self:
         self.names.__enter__()
