@@ -7,7 +7,9 @@ import queue
 import re
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from http.cookiejar import DefaultCookiePolicy
 from itertools import chain, zip_longest
@@ -26,8 +28,11 @@ MOST_HEAD = 64 * 1024
 #: a few delivery networks turn away what names no browser at all
 USER_AGENT = "Mozilla/5.0 (compatible; Reelkeep)"
 
-#: gives the addresses of a host within so many seconds. :raises OSError:
-LookUp = Callable[[str, float], Sequence[str]]
+#: seconds between two looks at what happens meanwhile: how late a stop or the deadline may be noticed
+LOOK_EVERY = 0.1
+
+#: gives the addresses of a host. :raises OSError:
+LookUp = Callable[[str], Sequence[str]]
 
 
 class Watching(Protocol):
@@ -38,29 +43,35 @@ class Watching(Protocol):
     def patience(self, limit: float) -> float: ...
 
 
-def look_up(host: str, patience: float) -> list[str]:
-    """Ask the system's resolver for the addresses of a host. Gives them in its order.
+def look_up(host: str) -> list[str]:
+    """The addresses of a host by the system's resolver, in its order. :raises OSError:"""
+    return [str(entry[4][0]) for entry in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)]
 
-    :param patience: seconds. The resolver itself has no time-out that a caller could set: what is late is left to end alone
-    :raises OSError: there is none, or none in time
+
+def _look_up_in_time(host: str, look_up: LookUp, timeout: float, watch: Watching) -> list[str]:
+    """The addresses of a host, without repeats.
+
+    The system's resolver takes no time-out from its caller: what is late is left to end alone.
     """
-    answers: queue.SimpleQueue[list[str] | OSError] = queue.SimpleQueue()
+    answers: queue.SimpleQueue[Sequence[str] | OSError] = queue.SimpleQueue()
 
     def ask() -> None:
         try:
-            found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-            answers.put([str(entry[4][0]) for entry in found])
+            answers.put(look_up(host))
         except OSError as error:
             answers.put(error)
+        except ValueError:
+            answers.put(OSError(errno.EINVAL, "no name that could be looked up"))
 
     threading.Thread(target=ask, name="download-look-up", daemon=True).start()
-    try:
-        answer = answers.get(timeout=patience)
-    except queue.Empty:
-        raise TimeoutError(errno.ETIMEDOUT, "the name servers said nothing in time") from None
-    if isinstance(answer, OSError):
-        raise answer
-    return answer
+    ends = time.monotonic() + timeout
+    while (left := ends - time.monotonic()) > 0:
+        with suppress(queue.Empty):
+            answer = answers.get(timeout=watch.patience(min(left, LOOK_EVERY)))
+            if isinstance(answer, OSError):
+                raise answer
+            return list(dict.fromkeys(answer))
+    raise TimeoutError(errno.ETIMEDOUT, "the name servers said nothing in time")
 
 
 def dial(
@@ -70,11 +81,11 @@ def dial(
 
     Host and port are judged again, here where they are used: two libraries may read one URL in two ways.
 
-    :param timeout: seconds for each address
+    :param timeout: seconds for the look-up, and for each address
     """
     judge_host(host, policy)
     judge_port(port, policy)
-    addresses = list(dict.fromkeys(look_up(host, watch.patience(timeout))))
+    addresses = _look_up_in_time(host, look_up, timeout, watch)
     judge_addresses(host, addresses, policy)
     failure: OSError | None = None
     for address in by_turns(addresses)[:MOST_ADDRESSES]:

@@ -17,7 +17,7 @@ from urllib.parse import urljoin, urlsplit
 import requests
 import urllib3
 
-from app.adapters.download_connection import LookUp, guarded_session, look_up
+from app.adapters.download_connection import LOOK_EVERY, LookUp, guarded_session, look_up
 from app.adapters.download_policy import DownloadPolicy, judge_letters, judge_url, secure_url
 from app.domain.container import NotMedia, inspect
 from app.domain.errors import FetchFailed, FetchForbidden, Interrupted, LinkDead, ReelkeepError
@@ -29,8 +29,6 @@ CHUNK = 256 * 1024
 MOST_REDIRECTS = 3
 #: bytes of a body between two looks at the free space
 LOOK_BYTES = 8 * 1024**2
-#: seconds between two looks at a transfer under way: how late a stop or the deadline may be noticed
-LOOK_EVERY = 0.1
 GONE = (403, 404, 410)
 #: what faults of the protocol are, for whom the class's name tells nothing; the first that fits
 _FAULTS: tuple[tuple[type[BaseException], str], ...] = (

@@ -129,7 +129,7 @@ def test_a_name_that_nobody_knows_is_worth_another_try(world: World, fetch: Fetc
 
 def test_a_name_server_that_says_nothing_is_worth_another_try(world: World, fetch: Fetch) -> None:
     world.names.rounds["unheard.films.example"] = [None]
-    with pytest.raises(FetchFailed, match="timed out"), fetch(world.url("good", "unheard.films.example")):
+    with pytest.raises(FetchFailed, match="said nothing in time"), fetch(world.url("good", "unheard.films.example")):
         raise AssertionError("it was kept")
 
 
@@ -145,6 +145,30 @@ def test_the_deadline_holds_before_there_is_a_connection(world: World, patient: 
     ):
         raise AssertionError("it was kept")
     assert time.monotonic() - started < 10
+
+
+def test_a_stop_interrupts_a_look_up(world: World, patient: DownloadPolicy) -> None:
+    stop, started = Event(), time.monotonic()
+    world.names.rounds["unheard-too.films.example"] = [None]
+
+    def stop_once_it_is_asked() -> None:
+        wait_for(lambda: world.names.lookups("unheard-too.films.example"))
+        stop.set()
+
+    Thread(target=stop_once_it_is_asked).start()
+    downloader = Downloader(replace(patient, connect_timeout=20), stop, asking(world.names.address))
+    with pytest.raises(Interrupted), downloader.fetch(world.url("good", "unheard-too.films.example")):
+        raise AssertionError("it was kept")
+    assert time.monotonic() - started < 4  # whoever looks up gives up after five
+
+
+def test_a_name_that_cannot_be_looked_up_is_worth_another_try(world: World, patient: DownloadPolicy) -> None:
+    def refuse(host: str) -> list[str]:
+        raise UnicodeError(f"not to be encoded: {host}")
+
+    downloader = Downloader(patient, Event(), refuse)
+    with pytest.raises(FetchFailed, match="no name that could be looked up"), downloader.fetch(world.url("good")):
+        raise AssertionError("it was kept")
 
 
 def test_a_stop_interrupts_a_connect(world: World, patient: DownloadPolicy) -> None:
@@ -193,9 +217,9 @@ def test_the_environment_leads_nowhere(
 
 
 def test_the_systems_resolver_gives_addresses_and_errors() -> None:
-    assert set(look_up("localhost", 20)) <= {"127.0.0.1", "::1"}
+    assert set(look_up("localhost")) <= {"127.0.0.1", "::1"}
     with pytest.raises(OSError, match=r"Name or service not known|No address|Temporary failure"):
-        look_up("video.invalid", 20)
+        look_up("video.invalid")
 
 
 def test_what_is_said_to_be_public_is_no_other_address(policy: DownloadPolicy) -> None:

@@ -11,6 +11,8 @@ from types import TracebackType
 from typing import Self
 
 A, AAAA = 1, 28
+#: seconds for an answer, as a system's resolver has them: longer than anybody here waits
+PATIENCE = 5.0
 _HEADER = struct.Struct(">HHHHHH")
 _RECORD = struct.Struct(">HHHIH")
 _NO_SUCH_NAME = 0x8183
@@ -77,21 +79,21 @@ class NameServer:
         return _HEADER.pack(number, flags, 1, len(found), 0, 0) + packet[12 : end + 4] + records
 
 
-def asking(server: tuple[str, int]) -> Callable[[str, float], list[str]]:
+def asking(server: tuple[str, int]) -> Callable[[str], list[str]]:
     """A look-up that asks one name server, and nobody else."""
 
-    def look_up(host: str, patience: float) -> list[str]:
-        return [address for kind in (A, AAAA) for address in _ask(server, host, kind, patience)]
+    def look_up(host: str) -> list[str]:
+        return [address for kind in (A, AAAA) for address in _ask(server, host, kind)]
 
     return look_up
 
 
-def _ask(server: tuple[str, int], host: str, kind: int, patience: float) -> list[str]:
+def _ask(server: tuple[str, int], host: str, kind: int) -> list[str]:
     labels = b"".join(bytes([len(label)]) + label.encode() for label in host.split("."))
     number = time.monotonic_ns() & 0xFFFF
     question = labels + b"\0" + struct.pack(">HH", kind, 1)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as connection:
-        connection.settimeout(patience)
+        connection.settimeout(PATIENCE)
         connection.sendto(_HEADER.pack(number, 0x0100, 1, 0, 0, 0) + question, server)
         answer = connection.recv(4096)
     _, flags, _, count, _, _ = _HEADER.unpack_from(answer)
