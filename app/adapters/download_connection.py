@@ -40,7 +40,7 @@ class Watching(Protocol):
 
     def add(self, connection: socket.socket) -> None: ...
 
-    def patience(self, limit: float) -> float: ...
+    def go_on(self) -> None: ...
 
 
 def look_up(host: str) -> list[str]:
@@ -66,8 +66,9 @@ def _look_up_in_time(host: str, look_up: LookUp, timeout: float, watch: Watching
     threading.Thread(target=ask, name="download-look-up", daemon=True).start()
     ends = time.monotonic() + timeout
     while (left := ends - time.monotonic()) > 0:
+        watch.go_on()
         with suppress(queue.Empty):
-            answer = answers.get(timeout=watch.patience(min(left, LOOK_EVERY)))
+            answer = answers.get(timeout=min(left, LOOK_EVERY))
             if isinstance(answer, OSError):
                 raise answer
             return list(dict.fromkeys(answer))
@@ -100,13 +101,13 @@ def _connect(address: str, port: int, timeout: float, watch: Watching) -> socket
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     connection = socket.socket(family, socket.SOCK_STREAM)
     try:
+        watch.go_on()
         watch.add(connection)
-        connection.settimeout(watch.patience(timeout))
+        connection.settimeout(timeout)
         connection.connect((address, port))
     except OSError:
         connection.close()
         raise
-    connection.settimeout(timeout)
     return connection
 
 

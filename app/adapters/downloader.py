@@ -220,16 +220,11 @@ class _Watch:
         # A duplicate: TLS takes the original over, and shutting down either cuts the connection.
         self._sockets.append(connection.dup())
 
-    def patience(self, limit: float) -> float:
-        """Seconds that a step may take which no cut connection would end: its own limit, or what is left of the time.
-
-        :raises TimeoutError: nothing is left, or the process is stopping: the verdict tells
-        """
-        elapsed = time.monotonic() - self._started
-        self._verdict = self._verdict or self._judge_time(elapsed)
+    def go_on(self) -> None:
+        """Nothing, while there is time. :raises TimeoutError: it is up, or the process is stopping: the verdict tells"""
+        self._verdict = self._verdict or self._judge_time(time.monotonic() - self._started)
         if self._verdict is not None:
             raise TimeoutError
-        return min(limit, self._policy.deadline - elapsed)
 
     def _look(self) -> None:
         started = self._started
