@@ -2,6 +2,7 @@
 
 import hashlib
 import http.client
+import os
 import socket
 import tempfile
 import threading
@@ -9,18 +10,15 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
-from functools import partial
-from http.cookiejar import DefaultCookiePolicy
 from types import TracebackType
-from typing import Any, BinaryIO, Self, cast
+from typing import BinaryIO, Self, cast
 from urllib.parse import urljoin, urlsplit
 
 import requests
 import urllib3
-from requests.adapters import HTTPAdapter
-from urllib3.connection import HTTPConnection, HTTPSConnection
 
-from app.adapters.download_policy import DownloadPolicy, is_public, judge_host, judge_url, secure_url
+from app.adapters.download_connection import LOOK_EVERY, LookUp, guarded_session, look_up
+from app.adapters.download_policy import DownloadPolicy, judge_letters, judge_url, secure_url
 from app.domain.container import NotMedia, inspect
 from app.domain.errors import FetchFailed, FetchForbidden, Interrupted, LinkDead, ReelkeepError
 from app.domain.ports import Download
@@ -29,21 +27,28 @@ from app.domain.urls import without_query
 #: bytes asked for at once
 CHUNK = 256 * 1024
 MOST_REDIRECTS = 3
-#: addresses of a name that are tried; each may cost a connect time-out
-MOST_ADDRESSES = 3
-#: seconds between two looks at a transfer under way: how late a stop or the deadline may be noticed
-LOOK_EVERY = 0.1
-#: a few delivery networks turn away what names no browser at all
-USER_AGENT = "Mozilla/5.0 (compatible; Reelkeep)"
+#: bytes of a body between two looks at the free space
+LOOK_BYTES = 8 * 1024**2
 GONE = (403, 404, 410)
+#: what faults of the protocol are, for whom the class's name tells nothing; the first that fits
+_FAULTS: tuple[tuple[type[BaseException], str], ...] = (
+    (http.client.RemoteDisconnected, "hung up without an answer"),
+    (http.client.BadStatusLine, "what came is no HTTP answer"),
+    (http.client.UnknownProtocol, "an unknown version of HTTP"),
+    (http.client.IncompleteRead, "cut short"),
+    (urllib3.exceptions.IncompleteRead, "cut short"),
+    (http.client.HTTPException, "too many headers, or too long a line"),
+)
 
 
 class Downloader:
     """Fetches files under a policy. May be used from many threads: no fetch shares anything with another."""
 
-    def __init__(self, policy: DownloadPolicy, stop: threading.Event) -> None:
+    def __init__(self, policy: DownloadPolicy, stop: threading.Event, look_up: LookUp = look_up) -> None:
+        """A downloader under a policy. :param look_up: finds the addresses of names"""
         self._policy = policy
         self._stop = stop
+        self._look_up = look_up
 
     @contextmanager
     def fetch(self, url: str, *, picture: bool = False) -> Iterator[Download]:
@@ -51,6 +56,7 @@ class Downloader:
         url = secure_url(url, self._policy)
         judge_url(url, self._policy)
         with _temporary_file(self._policy.temp_dir) as file:
+            _refuse_lack_of_room(file, 0, self._policy.spare_disk)
             try:
                 with _Watch(self._policy, self._stop) as watch:
                     download = self._transfer(url, file, watch, picture)
@@ -61,7 +67,8 @@ class Downloader:
             yield download
 
     def _transfer(self, url: str, file: BinaryIO, watch: "_Watch", picture: bool) -> Download:
-        with _session(self._policy, watch) as session, closing(self._open(session, url)) as response:
+        session = guarded_session(self._policy, watch, self._look_up)
+        with session, closing(self._open(session, url)) as response:
             shown = without_query(response.url)
             _refuse_answer(response, shown)
             size, sha256, md5 = self._copy(response, file, watch, shown)
@@ -81,13 +88,17 @@ class Downloader:
                 allow_redirects=False,
                 timeout=(self._policy.connect_timeout, self._policy.read_timeout),
             )
-            target = session.get_redirect_target(response)
-            if target is None:
-                return response
-            response.close()
-            url = urljoin(url, target)
             try:
+                target = session.get_redirect_target(response)
+                if target is None:
+                    return response
+                response.close()
+                judge_letters(target)  # joining drops tabs and ends of lines
+                url = urljoin(url, target)
                 judge_url(url, self._policy)
+            except ValueError:
+                response.close()
+                raise FetchFailed(f"{without_query(url)}: redirected to what is no URL") from None
             except FetchForbidden as error:  # a passing answer of the server's, not the URL that we were given
                 raise FetchFailed(f"redirected to what may not be fetched: {error}") from error
         raise FetchFailed(f"{without_query(url)}: more than {MOST_REDIRECTS} redirects")
@@ -98,6 +109,8 @@ class Downloader:
         promised = response.raw.length_remaining
         if promised is not None and promised > most:
             raise FetchForbidden(f"{shown}: {promised} bytes, more than the cap of {most}")
+        _refuse_lack_of_room(file, promised or 0, self._policy.spare_disk)
+        looked = 0
         size, sha256, md5 = 0, hashlib.sha256(), hashlib.md5(usedforsecurity=False)
         # read1 gives what has come, so that the watch sees each byte; read would wait for a whole chunk.
         while chunk := response.raw.read1(CHUNK, decode_content=False):
@@ -108,6 +121,10 @@ class Downloader:
             sha256.update(chunk)
             md5.update(chunk)
             watch.received = size
+            if size - looked >= LOOK_BYTES:
+                file.flush()
+                _refuse_lack_of_room(file, 0, self._policy.spare_disk)
+                looked = size
         if promised is not None and size != promised:
             raise FetchFailed(f"{shown}: cut short, {size} of {promised} bytes")
         return size, sha256.hexdigest(), md5.hexdigest()
@@ -125,6 +142,15 @@ def _temporary_file(folder: str | None) -> Iterator[BinaryIO]:
     finally:
         with suppress(OSError):  # on a full disk the last flush fails again
             file.close()
+
+
+def _refuse_lack_of_room(file: BinaryIO, wanted: int, spare: int) -> None:
+    """Refuse to go on where the disk of a file would be left with less than `spare` bytes after `wanted` more."""
+    disk = os.fstatvfs(file.fileno())
+    free = disk.f_bavail * disk.f_frsize
+    if free < wanted + spare:
+        need = f"{wanted} bytes are needed and {spare} stay free" if wanted else f"{spare} stay free"
+        raise FetchFailed(f"no room for a download: {need}, and {free} are left")
 
 
 def _refuse_answer(response: requests.Response, shown: str) -> None:
@@ -147,72 +173,10 @@ def _cause(error: BaseException) -> str:
             words = link.strerror
         elif isinstance(link, TimeoutError | urllib3.exceptions.TimeoutError | requests.Timeout):
             words = "timed out"
-        elif isinstance(link, http.client.IncompleteRead | urllib3.exceptions.IncompleteRead):
-            words = "cut short"
+        else:
+            words = next((fault for kind, fault in _FAULTS if isinstance(link, kind)), words)
         link = link.__cause__ or link.__context__
     return words or name
-
-
-def _dial(host: str, port: int, timeout: float | None, *, policy: DownloadPolicy, watch: "_Watch") -> socket.socket:
-    """Connect to a host under the policy. The addresses are looked up once: what was judged is what is used.
-
-    The host is judged again, here where it is used: two libraries may read one URL in two ways.
-    """
-    judge_host(host, policy)
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
-    if not policy.insecure and not all(map(is_public, addresses)):
-        # Not for ever: the name is on the list, and one bad answer of a name server must not lose a video.
-        raise FetchFailed(f"host '{host}' has an address that is not public")
-    failure: OSError | None = None
-    for address in addresses[:MOST_ADDRESSES]:
-        try:
-            connection = socket.create_connection((address, port), timeout)
-        except OSError as error:
-            failure = error
-        else:
-            watch.add(connection)
-            return connection
-    raise failure or OSError(f"no address for {host}")
-
-
-class _GuardedConnection(HTTPConnection):
-    """A connection that is dialled by us. TLS and the Host header still go by the name."""
-
-    def __init__(self, *args: Any, dial: partial[socket.socket], **options: Any) -> None:
-        super().__init__(*args, **options)
-        self._dial = dial
-
-    def _new_conn(self) -> socket.socket:
-        return self._dial(self.host, self.port, self.timeout)
-
-
-class _GuardedTlsConnection(_GuardedConnection, HTTPSConnection):
-    pass
-
-
-class _GuardedAdapter(HTTPAdapter):
-    def __init__(self, dial: partial[socket.socket]) -> None:
-        super().__init__(max_retries=0)
-        self._dial = dial
-
-    def get_connection_with_tls_context(self, *args: Any, **options: Any) -> Any:
-        pool: Any = super().get_connection_with_tls_context(*args, **options)
-        kind = _GuardedTlsConnection if pool.scheme == "https" else _GuardedConnection
-        pool.ConnectionCls = partial(kind, dial=self._dial)
-        return pool
-
-
-def _session(policy: DownloadPolicy, watch: "_Watch") -> requests.Session:
-    """A session for one fetch: no proxy, netrc or certificate from the environment, no cookie from anybody."""
-    session = requests.Session()
-    session.trust_env = False
-    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-    session.headers.update({"User-Agent": USER_AGENT, "Accept": "*/*", "Accept-Encoding": "identity"})
-    adapter = _GuardedAdapter(partial(_dial, policy=policy, watch=watch))
-    session.mount("https://", adapter)
-    session.mount("http://", adapter)
-    return session
 
 
 class _Watch:
@@ -228,6 +192,7 @@ class _Watch:
         self._done = threading.Event()
         self._sockets: list[socket.socket] = []
         self._verdict: ReelkeepError | None = None
+        self._started = time.monotonic()
         self._thread = threading.Thread(target=self._look, name="download-watch", daemon=True)
         #: bytes of the body so far, told by the transfer
         self.received = 0
@@ -235,6 +200,7 @@ class _Watch:
     def __enter__(self) -> Self:
         if self._stop.is_set():
             raise Interrupted("the process is stopping")
+        self._started = time.monotonic()
         self._thread.start()
         return self
 
@@ -243,6 +209,8 @@ class _Watch:
     ) -> None:
         self._done.set()
         self._thread.join()
+        if error is not None and not isinstance(error, ReelkeepError):  # it may be that time was up between two looks
+            self._verdict = self._verdict or self._judge_time(time.monotonic() - self._started)
         for connection in self._sockets:
             connection.close()
         if self._verdict is not None:
@@ -252,8 +220,14 @@ class _Watch:
         # A duplicate: TLS takes the original over, and shutting down either cuts the connection.
         self._sockets.append(connection.dup())
 
+    def go_on(self) -> None:
+        """Nothing, while there is time. :raises TimeoutError: it is up, or the process is stopping: the verdict tells"""
+        self._verdict = self._verdict or self._judge_time(time.monotonic() - self._started)
+        if self._verdict is not None:
+            raise TimeoutError
+
     def _look(self) -> None:
-        started = time.monotonic()
+        started = self._started
         window = deque([(started, 0)])
         while not self._done.wait(LOOK_EVERY):
             now = time.monotonic()
@@ -266,13 +240,19 @@ class _Watch:
 
     def _judge(self, elapsed: float, now: float, then: float, received_then: int) -> ReelkeepError | None:
         policy = self._policy
-        if self._stop.is_set():
-            return Interrupted("the process is stopping")
-        if elapsed > policy.deadline:
-            return FetchFailed(f"not done within {policy.deadline:g} s: {self.received} bytes came")
+        verdict = self._judge_time(elapsed)
+        if verdict is not None:
+            return verdict
         rate = (self.received - received_then) / (now - then)
         if now - then >= policy.rate_window and rate < policy.min_rate:
             return FetchFailed(f"too slow: {rate:.0f} bytes/s where {policy.min_rate:g} are wanted")
+        return None
+
+    def _judge_time(self, elapsed: float) -> ReelkeepError | None:
+        if self._stop.is_set():
+            return Interrupted("the process is stopping")
+        if elapsed >= self._policy.deadline:
+            return FetchFailed(f"not done within {self._policy.deadline:g} s: {self.received} bytes came")
         return None
 
     def _cut(self) -> None:
