@@ -195,9 +195,8 @@ def _read_fragment(
     file: BinaryIO, moof: Box, default_sizes: dict[int, int], room: _Room
 ) -> Iterator[tuple[int, int, list[Sample]]]:
     """Check where a fragment says that samples are. Gives for each run the track's number, how many, and some of them."""
-    kinds, end = set(), moof.head
+    end = moof.head
     for box in read_boxes(file, moof.start, moof.end, moof.name):
-        kinds.add(box.kind)
         if box.kind != b"traf":
             continue
         header, runs = b"", []
@@ -220,8 +219,6 @@ def _read_fragment(
             room.take(position, end - position)
             step = 1 + sizes.count // MOST_LOOKED_AT
             yield number, sizes.count, list(sizes.pick(position, 0, sizes.count, step))
-    if not {b"mfhd", b"traf"} <= kinds:
-        raise NotMedia(f"{moof.name} has no box '{'traf' if b'mfhd' in kinds else 'mfhd'}'")
 
 
 def _read_run(run: bytes, default_size: int) -> tuple[int | None, _Sizes]:

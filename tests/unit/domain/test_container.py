@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from app.domain.container import Media, NotMedia, inspect
+from app.domain.media import CHUNK
 from tests.support.films import (
     DATA,
     SIGNATURE,
@@ -222,6 +223,13 @@ def test_a_jpeg_may_be_padded_at_its_end() -> None:
     assert look(JPEG + bytes(16), picture=True).width == 640
 
 
+@pytest.mark.parametrize("length", range(3))
+def test_the_end_mark_of_a_jpeg_is_found_where_two_reads_meet(length: int) -> None:
+    scan = JPEG.index(b"\xff\xda")
+    begin = JPEG[: scan + 2 + int.from_bytes(JPEG[scan + 2 : scan + 4])]
+    assert look(begin + b"x" * (CHUNK - length) + b"\xff\xd9", picture=True).width == 640
+
+
 def test_a_png_tells_its_size() -> None:
     assert Media("image/png", "png", 3, 2, None) == look(PNG, picture=True)
 
@@ -245,6 +253,8 @@ def test_a_webp_tells_its_size(form: str) -> None:
         (b"\xff\xd8\xff\xd8\x00\x04", "marker d8 at byte 2"),
         (b"\xff\xd8\xff\xda\x00\x02..\xff\xd9", "no frame header"),
         (b"\xff\xd8" + b"\xff" * 50_000, "more than 20000 segments"),
+        (JPEG.replace(b"\xff\xdb", b"\xff\xe5"), "it has no tables"),
+        (JPEG.replace(b"\xff\xc4", b"\xff\xe5"), "it has no tables"),
         (PNG[:-1], "ends inside PNG chunk b'IEND'"),
         (SIGNATURE + IHDR + IDAT, "ends inside a PNG chunk header"),
         (PNG[:45] + b"????" + PNG[49:], "chunk b'IDAT' is damaged"),
@@ -258,6 +268,8 @@ def test_a_webp_tells_its_size(form: str) -> None:
         (WEBPS["lossy"] + b"..", "malformed WebP"),
         (webp(riff_chunk(b"ABCD", bytes(10))), "chunk b'ABCD' is no picture"),
         (webp(vp8(0, 0)), "no size"),
+        (webp(riff_chunk(b"VP8 ", vp8(640, 360)[8:40])), "chunk b'VP8 ' is no picture"),
+        (webp(vp8x(640, 360), riff_chunk(b"EXIF", b"x")), "it has no picture"),
     ],
 )
 def test_what_is_no_whole_picture_is_refused_by_name(data: bytes, message: str) -> None:
