@@ -1,6 +1,5 @@
 """The only place that fetches a URL from outside. `docs/decisions/0003-downloads.md` says why it is done this way."""
 
-import hashlib
 import http.client
 import socket
 import tempfile
@@ -21,6 +20,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from app.adapters.download_policy import DownloadPolicy, is_public, judge_host, judge_url, secure_url
+from app.adapters.resume import Body, read_validator
 from app.domain.container import NotMedia, inspect
 from app.domain.errors import FetchFailed, FetchForbidden, Interrupted, LinkDead, ReelkeepError
 from app.domain.ports import Download
@@ -29,6 +29,8 @@ from app.domain.urls import without_query
 #: bytes asked for at once
 CHUNK = 256 * 1024
 MOST_REDIRECTS = 3
+#: times that a transfer goes on after it broke; each must have brought something
+MOST_BREAKS = 5
 #: addresses of a name that are tried; each may cost a connect time-out
 MOST_ADDRESSES = 3
 #: seconds between two looks at a transfer under way: how late a stop or the deadline may be noticed
@@ -61,22 +63,54 @@ class Downloader:
             yield download
 
     def _transfer(self, url: str, file: BinaryIO, watch: "_Watch", picture: bool) -> Download:
-        with _session(self._policy, watch) as session, closing(self._open(session, url)) as response:
-            shown = without_query(response.url)
-            _refuse_answer(response, shown)
-            size, sha256, md5 = self._copy(response, file, watch, shown)
-            host = urlsplit(response.url).hostname or ""
+        body = Body(file)
+        with _session(self._policy, watch) as session:
+            shown, host = self._fetch_whole(session, url, body, watch)
         try:
-            media = inspect(file, size, picture=picture)
+            media = inspect(file, body.size, picture=picture)
         except NotMedia as error:
             raise NotMedia(f"{shown}: {error}") from error
-        return Download(file=file, bytes=size, sha256=sha256, md5=md5, media=media, host=host)
+        sha256, md5 = body.sha256.hexdigest(), body.md5.hexdigest()
+        return Download(file=file, bytes=body.size, sha256=sha256, md5=md5, media=media, host=host)
 
-    def _open(self, session: requests.Session, url: str) -> requests.Response:
+    def _fetch_whole(self, session: requests.Session, url: str, body: Body, watch: "_Watch") -> tuple[str, str]:
+        """Fetch all of a file, going on where the transfer breaks. Gives where it was found, to be shown, and the host."""
+        for number in range(1 + MOST_BREAKS):
+            with closing(self._open(session, url, body.wanted)) as response:
+                shown = without_query(response.url)
+                is_rest = self._begin(response, body, shown)
+                if is_rest is None:
+                    continue
+                before = body.size
+                broke = self._copy(response, body, watch, shown)
+                if broke is None:
+                    return shown, urlsplit(response.url).hostname or ""
+            may_go_on = body.validator and body.size > before and number < MOST_BREAKS
+            if watch.has_cut or not may_go_on:
+                raise broke
+        raise FetchFailed(f"{shown}: answers with parts that do not fit")
+
+    def _begin(self, response: requests.Response, body: Body, shown: str) -> bool | None:
+        """Judge an answer: whether it is the rest of the file, or all of it. None: a part that is of no use, ask anew."""
+        if body.size and response.status_code == 206:
+            _refuse_coding(response, shown)
+            if body.is_continued_by(response.headers):
+                return True
+            body.begin("", None)
+            return None
+        _refuse_answer(response, shown)
+        validator = read_validator(response.headers)
+        # The same file from its start, although the rest was asked for: it gives no parts.
+        validator = "" if body.size and validator == body.validator else validator
+        body.begin(validator, response.raw.length_remaining)
+        return False
+
+    def _open(self, session: requests.Session, url: str, headers: dict[str, str]) -> requests.Response:
         """The answer to a URL, or to what it redirects to. Each hop is judged like the first."""
         for _ in range(1 + MOST_REDIRECTS):
             response = session.get(
                 url,
+                headers=headers,
                 stream=True,
                 allow_redirects=False,
                 timeout=(self._policy.connect_timeout, self._policy.read_timeout),
@@ -92,25 +126,26 @@ class Downloader:
                 raise FetchFailed(f"redirected to what may not be fetched: {error}") from error
         raise FetchFailed(f"{without_query(url)}: more than {MOST_REDIRECTS} redirects")
 
-    def _copy(self, response: requests.Response, file: BinaryIO, watch: "_Watch", shown: str) -> tuple[int, str, str]:
-        """Copy the body to the file. Gives its length and its SHA-256 and MD5 in hex."""
+    def _copy(self, response: requests.Response, body: Body, watch: "_Watch", shown: str) -> Exception | None:
+        """Copy what an answer brings to the file. Gives what broke the transfer, if something did."""
         most = self._policy.max_bytes
-        promised = response.raw.length_remaining
-        if promised is not None and promised > most:
-            raise FetchForbidden(f"{shown}: {promised} bytes, more than the cap of {most}")
-        size, sha256, md5 = 0, hashlib.sha256(), hashlib.md5(usedforsecurity=False)
-        # read1 gives what has come, so that the watch sees each byte; read would wait for a whole chunk.
-        while chunk := response.raw.read1(CHUNK, decode_content=False):
-            size += len(chunk)
-            if size > most:
+        if body.total is not None and body.total > most:
+            raise FetchForbidden(f"{shown}: {body.total} bytes, more than the cap of {most}")
+        while True:
+            try:
+                # read1 gives what has come, so that the watch sees each byte; read would wait for a whole chunk.
+                chunk = response.raw.read1(CHUNK, decode_content=False)
+            except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+                return error
+            if not chunk:
+                break
+            if body.size + len(chunk) > most:
                 raise FetchForbidden(f"{shown}: more than the cap of {most} bytes")
-            file.write(chunk)
-            sha256.update(chunk)
-            md5.update(chunk)
-            watch.received = size
-        if promised is not None and size != promised:
-            raise FetchFailed(f"{shown}: cut short, {size} of {promised} bytes")
-        return size, sha256.hexdigest(), md5.hexdigest()
+            body.append(chunk)
+            watch.received += len(chunk)
+        if body.total is not None and body.size != body.total:
+            return FetchFailed(f"{shown}: cut short, {body.size} of {body.total} bytes")
+        return None
 
 
 @contextmanager
@@ -132,6 +167,10 @@ def _refuse_answer(response: requests.Response, shown: str) -> None:
         raise LinkDead(f"{shown}: HTTP {response.status_code}")
     if response.status_code != 200:
         raise FetchFailed(f"{shown}: HTTP {response.status_code}")
+    _refuse_coding(response, shown)
+
+
+def _refuse_coding(response: requests.Response, shown: str) -> None:
     coding = response.headers.get("Content-Encoding", "identity").lower()
     if coding != "identity":
         raise FetchFailed(f"{shown}: encoded although we accept no encoding")
@@ -229,8 +268,13 @@ class _Watch:
         self._sockets: list[socket.socket] = []
         self._verdict: ReelkeepError | None = None
         self._thread = threading.Thread(target=self._look, name="download-watch", daemon=True)
-        #: bytes of the body so far, told by the transfer
+        #: bytes of bodies so far, told by the transfer
         self.received = 0
+
+    @property
+    def has_cut(self) -> bool:
+        """Whether the transfer was ended from here."""
+        return self._verdict is not None
 
     def __enter__(self) -> Self:
         if self._stop.is_set():
