@@ -25,6 +25,17 @@ class Download:
     host: str
 
 
+@dataclass(frozen=True)
+class Stored:
+    """A file of ours that was found in the bucket, whole."""
+
+    #: length in bytes
+    bytes: int
+    #: lower-case hex SHA-256 of what the store has
+    sha256: str
+    media: Media
+
+
 class Fetcher(Protocol):
     def fetch(self, url: str, *, picture: bool = False) -> AbstractContextManager[Download]:
         """Fetch a URL whole to a temporary file and check it.
@@ -42,7 +53,18 @@ class Bucket(Protocol):
     def put_file(self, key: str, download: Download, metadata: dict[str, str]) -> None:
         """Store a file under a key and have the store confirm its checksum.
 
+        If it is there already, nothing is sent; what is there and damaged is replaced.
+
+        :param metadata: with the SHA-256 under `sha256`, by which a damaged object is told from another one
         :raises StoreUnavailable: it is not certain that the whole file is there
+        :raises StoreConflict: there is another sound file, which is left as it is
+        """
+        ...
+
+    def find_file(self, key: str, task_id: str, *, picture: bool = False) -> Stored | None:
+        """A file that was stored under a key for a generation, if it is there, whole and unchanged.
+
+        :raises StoreUnavailable:
         """
         ...
 

@@ -11,7 +11,7 @@ from app.domain.container import Media
 from app.domain.errors import LedgerUnavailable, StoreUnavailable
 from app.domain.generation import Generation
 from app.domain.ledger import Draft, Entry, Health, Limit, Page, Pending, Recorded, Route, Slot, Tick, Trust
-from app.domain.ports import Download
+from app.domain.ports import Download, Stored
 from app.domain.requests import Request
 from app.domain.states import State
 from app.domain.submission import Submission
@@ -270,6 +270,9 @@ class MemoryBucket:
     failure: BaseException | None = None
     files: dict[str, dict[str, str]] = field(default_factory=dict)
     texts: dict[str, str] = field(default_factory=dict)
+    #: by key, what a former worker has stored, and for which generation; an exception is raised
+    found: dict[str, tuple[str, Stored] | BaseException] = field(default_factory=dict)
+    looked_for: list[tuple[str, bool]] = field(default_factory=list)
     before_put: Callable[[], None] = lambda: None
     before_put_json: Callable[[], object] = lambda: None
 
@@ -278,6 +281,13 @@ class MemoryBucket:
         if self.failure is not None:
             raise self.failure
         self.files[key] = metadata
+
+    def find_file(self, key: str, task_id: str, *, picture: bool = False) -> Stored | None:
+        self.looked_for.append((key, picture))
+        found = self.found.get(key)
+        if isinstance(found, BaseException):
+            raise found
+        return found[1] if found and found[0] == task_id else None
 
     def put_json(self, key: str, text: str) -> None:
         self.before_put_json()
