@@ -87,7 +87,10 @@ class Downloader:
                     return shown, urlsplit(response.url).hostname or ""
             may_go_on = body.validator and body.size > before and number < MOST_BREAKS
             if watch.has_cut or not may_go_on:
-                raise broke
+                try:
+                    raise broke
+                finally:
+                    del broke  # a frame and an error that hold each other would keep sockets open until a collection
         raise FetchFailed(f"{shown}: answers with parts that do not fit")
 
     def _begin(self, response: requests.Response, body: Body, shown: str) -> bool | None:
@@ -115,7 +118,11 @@ class Downloader:
                 allow_redirects=False,
                 timeout=(self._policy.connect_timeout, self._policy.read_timeout),
             )
-            target = session.get_redirect_target(response)
+            try:
+                target = session.get_redirect_target(response)
+            except ValueError:  # no text
+                response.close()
+                raise
             if target is None:
                 return response
             response.close()
