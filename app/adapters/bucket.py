@@ -20,6 +20,7 @@ from botocore.exceptions import (
 )
 
 from app.adapters.bucket_contents import examine_object, hash_object
+from app.adapters.bucket_parts import BucketParts, list_folders
 from app.domain.errors import StoreConflict, StoreUnavailable
 from app.domain.ports import Download, Stored
 
@@ -190,6 +191,14 @@ class S3Bucket:
             if media is None or sha256 != noted.get("sha256"):
                 return None
             return Stored(found["ContentLength"], sha256, media)
+
+    def parts(self, folder: str) -> BucketParts:
+        """Where pieces of a rendition are kept: see `app.domain.ports.Bucket`."""
+        return BucketParts(lambda: self.client, self.name, folder)
+
+    def list_parts(self, prefix: str) -> list[str]:
+        """The folders of all renditions that have pieces, `<task id>/<kind>-<index>`. :raises StoreUnavailable:"""
+        return list_folders(self.client, self.name, prefix)
 
     def put_json(self, key: str, text: str) -> None:
         """Store a JSON document, and have it confirmed.

@@ -20,10 +20,11 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from app.adapters.download_policy import DownloadPolicy, is_public, judge_host, judge_url, secure_url
+from app.adapters.pieces import Pieces
 from app.adapters.resume import Body, read_validator
 from app.domain.container import NotMedia, inspect
 from app.domain.errors import FetchFailed, FetchForbidden, Interrupted, LinkDead, ReelkeepError
-from app.domain.ports import Download
+from app.domain.ports import Download, Parts
 from app.domain.urls import without_query
 
 #: bytes asked for at once
@@ -48,47 +49,54 @@ class Downloader:
         self._stop = stop
 
     @contextmanager
-    def fetch(self, url: str, *, picture: bool = False) -> Iterator[Download]:
+    def fetch(self, url: str, *, picture: bool = False, parts: Parts | None = None) -> Iterator[Download]:
         """Fetch a URL whole to a temporary file and check it: see `app.domain.ports.Fetcher`."""
         url = secure_url(url, self._policy)
         judge_url(url, self._policy)
         with _temporary_file(self._policy.temp_dir) as file:
             try:
                 with _Watch(self._policy, self._stop) as watch:
-                    download = self._transfer(url, file, watch, picture)
+                    download = self._transfer(url, file, watch, picture, parts)
             except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
                 # ValueError: a redirect to what is no URL.
                 # "from None": their own messages hold the whole URL, and a traceback would print them.
                 raise FetchFailed(f"{without_query(url)}: {_cause(error)}") from None
             yield download
 
-    def _transfer(self, url: str, file: BinaryIO, watch: "_Watch", picture: bool) -> Download:
+    def _transfer(self, url: str, file: BinaryIO, watch: "_Watch", picture: bool, parts: Parts | None) -> Download:
         body = Body(file)
-        with _session(self._policy, watch) as session:
-            shown, host = self._fetch_whole(session, url, body, watch)
+        with _session(self._policy, watch) as session, Pieces(parts, self._policy, self._stop) as pieces:
+            shown, host = self._fetch_whole(session, url, body, watch, pieces)
         try:
             media = inspect(file, body.size, picture=picture)
         except NotMedia as error:
+            pieces.discard()  # the next attempt has to fetch every byte anew
             raise NotMedia(f"{shown}: {error}") from error
         sha256, md5 = body.sha256.hexdigest(), body.md5.hexdigest()
         return Download(file=file, bytes=body.size, sha256=sha256, md5=md5, media=media, host=host)
 
-    def _fetch_whole(self, session: requests.Session, url: str, body: Body, watch: "_Watch") -> tuple[str, str]:
+    def _fetch_whole(
+        self, session: requests.Session, url: str, body: Body, watch: "_Watch", pieces: Pieces
+    ) -> tuple[str, str]:
         """Fetch all of a file, going on where the transfer breaks. Gives where it was found, to be shown, and the host."""
-        for number in range(1 + MOST_BREAKS):
+        for number in range(2 + MOST_BREAKS):  # one more than it may break, to go on behind pieces that were kept
             with closing(self._open(session, url, body.wanted)) as response:
                 shown = without_query(response.url)
                 is_rest = self._begin(response, body, shown)
-                if is_rest is None:
-                    continue
-                before = body.size
-                broke = self._copy(response, body, watch, shown)
-                if broke is None:
-                    return shown, urlsplit(response.url).hostname or ""
-            may_go_on = body.validator and body.size > before and number < MOST_BREAKS
+                kept = pieces.begin(body) if is_rest is False else ()
+                before, broke = body.size, None
+                if is_rest is not None and not kept:
+                    broke = self._copy(response, body, watch, shown, pieces)
+                    if broke is None:
+                        return shown, urlsplit(response.url).hostname or ""
+            for length in pieces.recall(kept, body):
+                watch.received += length
+                if watch.has_cut:
+                    break
+            may_go_on = broke is None or (body.validator and body.size > before and number < MOST_BREAKS)
             if watch.has_cut or not may_go_on:
                 try:
-                    raise broke
+                    raise broke or FetchFailed(f"{shown}: cut short, {body.size} bytes")
                 finally:
                     del broke  # a frame and an error that hold each other would keep sockets open until a collection
         raise FetchFailed(f"{shown}: answers with parts that do not fit")
@@ -133,7 +141,9 @@ class Downloader:
                 raise FetchFailed(f"redirected to what may not be fetched: {error}") from error
         raise FetchFailed(f"{without_query(url)}: more than {MOST_REDIRECTS} redirects")
 
-    def _copy(self, response: requests.Response, body: Body, watch: "_Watch", shown: str) -> Exception | None:
+    def _copy(
+        self, response: requests.Response, body: Body, watch: "_Watch", shown: str, pieces: Pieces
+    ) -> Exception | None:
         """Copy what an answer brings to the file. Gives what broke the transfer, if something did."""
         most = self._policy.max_bytes
         if body.total is not None and body.total > most:
@@ -150,6 +160,7 @@ class Downloader:
                 raise FetchForbidden(f"{shown}: more than the cap of {most} bytes")
             body.append(chunk)
             watch.received += len(chunk)
+            pieces.note(body.size)
         if body.total is not None and body.size != body.total:
             return FetchFailed(f"{shown}: cut short, {body.size} of {body.total} bytes")
         return None

@@ -55,6 +55,10 @@ class Body:
         self.md5.update(chunk)
         self.size += len(chunk)
 
+    def version(self, piece: int) -> str:
+        """A name for this very file, cut into pieces of so many bytes."""
+        return hashlib.sha256(f"{self.validator}\n{self.total}\n{piece}".encode()).hexdigest()[:32]
+
     @property
     def wanted(self) -> dict[str, str]:
         """Headers that ask for the rest; of a file that cannot be recognised, or has not begun, for all of it."""

@@ -3,6 +3,7 @@
 import logging
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
@@ -20,7 +21,7 @@ from app.domain.errors import (
 from app.domain.generation import Generation
 from app.domain.ledger import Draft, Ledger
 from app.domain.policy import Policy
-from app.domain.ports import Bucket, Download, Fetcher
+from app.domain.ports import Bucket, Download, Fetcher, Parts
 from app.domain.rendition import Rendition
 from app.domain.urls import Urls
 from app.domain.vendor import Vendor
@@ -68,11 +69,25 @@ def mirror(
         return
     renew = partial(ledger.change, item.task_id, lambda draft: _renew(draft, item, claim, policy))
     hand_over = partial(ledger.change, item.task_id, lambda draft: _finish(draft, item, claim, _hand_over), focus=item)
+    parts = bucket.parts(parts_folder(prefix, item))
     with keep_alive(renew, policy.lease / 3, hand_over):
-        outcome = _attempt(item, claim, ledger, fetcher, bucket, vendor, policy, prefix)
+        outcome = _attempt(item, claim, ledger, fetcher, bucket, parts, vendor, policy, prefix)
     finish = partial(ledger.change, item.task_id, lambda draft: _finish(draft, item, claim, outcome), focus=item)
     rendition = insist(finish, policy.lease)
+    if rendition is not None and rendition.ended and (parts.used or rendition.attempts > 1):
+        with suppress(StoreUnavailable):  # the sweep finds them
+            parts.discard()
     _log(item, rendition)
+
+
+def parts_folder(prefix: str, item: Item) -> str:
+    """Where the pieces of a large file are kept while it is fetched. No task id begins with a dot."""
+    return f"{parts_prefix(prefix)}{item.task_id}/{item.kind}-{item.index}/"
+
+
+def parts_prefix(prefix: str) -> str:
+    """What the keys of all pieces begin with."""
+    return f"{prefix}.parts/"
 
 
 def object_key(prefix: str, task_id: str, kind: Kind, index: int, extension: str) -> str:
@@ -87,6 +102,7 @@ def _attempt(
     ledger: Ledger,
     fetcher: Fetcher,
     bucket: Bucket,
+    parts: Parts,
     vendor: Vendor | None,
     policy: Policy,
     prefix: str,
@@ -96,7 +112,7 @@ def _attempt(
     try:
         if claim.lapsed and (found := _find_stored(item, bucket, prefix)):
             return found
-        with fetcher.fetch(claim.link or claim.url, picture=item.kind is Kind.IMAGE) as download:
+        with fetcher.fetch(claim.link or claim.url, picture=item.kind is Kind.IMAGE, parts=parts) as download:
             return _put(item, download, bucket, prefix)
     except LinkDead as error:
         return _bury_link(item, claim, str(error), ledger, bucket, vendor, policy, prefix, chance)

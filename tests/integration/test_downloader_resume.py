@@ -1,13 +1,8 @@
 """Transfers that break and go on, against servers that know ranges well, badly or not at all."""
 
 import hashlib
-import http.server
-import re
-import socket
-import struct
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -19,114 +14,22 @@ from app.adapters.resume import read_validator
 from app.domain.container import NotMedia
 from app.domain.errors import FetchFailed, FetchForbidden, Interrupted, LinkDead
 from tests.support.films import box
+from tests.support.range_server import Shelf, serve
 
 VIDEO = (Path(__file__).parents[1] / "media" / "result-720p.mp4").read_bytes()
 OTHER = VIDEO[:-500] + bytes(500)
 THEN, NOW = "Mon, 02 Nov 2026 10:00:00 GMT", "Mon, 02 Nov 2026 12:00:00 GMT"
 
 
-@dataclass
-class Shelf:
-    """What the server has, and how it gives it away."""
-
-    body: bytes = VIDEO
-    headers: dict[str, str] = field(default_factory=lambda: {"ETag": '"one"'})
-    #: for each answer in turn, after how many bytes it breaks; the others come whole
-    breaks: list[int] = field(default_factory=list)
-    #: how: an orderly close, a reset, or silence until the client is gone
-    how: str = "close"
-    #: set when it breaks
-    broken: threading.Event = field(default_factory=threading.Event)
-    knows_ranges: bool = True
-    heeds_if_range: bool = True
-    length_is_named: bool = True
-    #: what the server has from the second answer on, and by which headers it is known
-    later: tuple[bytes, dict[str, str]] | None = None
-    #: in place of what belongs there
-    content_range: str = ""
-    #: the status of the second answer
-    second_status: int = 0
-    redirects: bool = False
-    #: range and validator that were asked for, and bytes sent, of each answer
-    asked: list[tuple[str | None, str | None]] = field(default_factory=list)
-    sent: list[int] = field(default_factory=list)
-    called: threading.Event = field(default_factory=threading.Event)
-
-
-class Serving(http.server.BaseHTTPRequestHandler):
-    shelf: Shelf
-
-    def do_GET(self) -> None:
-        shelf = self.shelf
-        if shelf.redirects and self.path == "/v.mp4":
-            self.send_response(302)
-            self.send_header("Location", "/moved.mp4")
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-            return
-        wanted, condition = self.headers["Range"], self.headers["If-Range"]
-        shelf.asked.append((wanted, condition))
-        if shelf.later and len(shelf.asked) == 2:
-            shelf.body, shelf.headers = shelf.later
-        self._answer(shelf, wanted, condition)
-
-    def _answer(self, shelf: Shelf, wanted: str | None, condition: str | None) -> None:
-        known = (shelf.headers.get("ETag"), shelf.headers.get("Last-Modified"))
-        partial = wanted is not None and shelf.knows_ranges and (not shelf.heeds_if_range or condition in known)
-        start = int(re.fullmatch(r"bytes=(\d+)-", wanted)[1]) if partial else 0  # type: ignore[arg-type, index]
-        status = 206 if partial else 200
-        self.send_response_only(shelf.second_status if shelf.second_status and len(shelf.asked) == 2 else status)
-        rest = shelf.body[start:]
-        if partial:
-            own = f"bytes {start}-{len(shelf.body) - 1}/{len(shelf.body)}"
-            self.send_header("Content-Range", shelf.content_range or own)
-        if shelf.length_is_named:
-            self.send_header("Content-Length", str(len(rest)))
-        else:
-            self.send_header("Transfer-Encoding", "chunked")
-        for name, value in shelf.headers.items():
-            self.send_header(name, value)
-        self.end_headers()
-        number = len(shelf.asked) - 1
-        breaks = number < len(shelf.breaks)
-        given = rest[: shelf.breaks[number]] if breaks else rest
-        shelf.sent.append(len(given))
-        if shelf.length_is_named:
-            self.wfile.write(given)
-        else:
-            self.wfile.write(b"%x\r\n%s\r\n" % (len(given), given) + (b"" if breaks else b"0\r\n\r\n"))
-        self.wfile.flush()
-        self.close_connection = True
-        if breaks:
-            shelf.broken.set()
-        if breaks and shelf.how == "silence":
-            self.connection.recv(1)
-        if breaks and shelf.how == "reset":
-            shelf.called.wait(0.3)  # a reset overtakes what is on its way
-            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Says nothing."""
-
-
-class Quiet(http.server.ThreadingHTTPServer):
-    def handle_error(self, request: object, client_address: object) -> None:
-        """Broken connections are what this is about."""
-
-
 @pytest.fixture
 def shelf() -> Shelf:
-    return Shelf()
+    return Shelf(VIDEO)
 
 
 @pytest.fixture
 def url(shelf: Shelf) -> Iterator[str]:
-    handler = type("Handler", (Serving,), {"shelf": shelf})
-    with Quiet(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, args=(0.02,)).start()
-        yield f"http://127.0.0.1:{server.server_port}/v.mp4"
-        shelf.called.set()
-        server.shutdown()
+    with serve(shelf) as url:
+        yield url
 
 
 def fetch(url: str, tmp_path: Path, stop: threading.Event | None = None, most: int = 10**6) -> bytes:
@@ -244,7 +147,7 @@ def test_a_transfer_goes_on_only_so_many_times(shelf: Shelf, url: str, tmp_path:
 def test_a_link_that_fails_meanwhile_is_named(
     shelf: Shelf, url: str, tmp_path: Path, status: int, error: type[Exception]
 ) -> None:
-    shelf.breaks, shelf.second_status = [50_000], status
+    shelf.breaks, shelf.statuses = [50_000], {2: status}
     with pytest.raises(error, match=f"HTTP {status}"):
         fetch(url, tmp_path)
 

@@ -282,6 +282,47 @@ def test_size_and_sha256_of_what_is_stored_are_in_the_manifest(attempt: Attempt)
     assert (shown["state"], shown["key"], shown["bytes"], shown["sha256"]) == ("stored", KEY, 5, "ab" * 32)
 
 
+# --- pieces of large files --------------------------------------------------------------------------------------------
+
+PIECES = "veo/.parts/t1/result-0/"
+
+
+def test_pieces_are_deleted_once_the_file_is_stored(attempt: Attempt) -> None:
+    attempt.fetcher.keeps = True
+    assert attempt.run().state is RenditionState.STORED
+    assert (attempt.bucket.discarded, attempt.bucket.pieces) == ([PIECES], [])
+
+
+def test_pieces_stay_for_the_next_attempt(attempt: Attempt) -> None:
+    attempt.fetcher.keeps, attempt.fetcher.failure = True, FetchFailed("cut short")
+    attempt.run()
+    assert (attempt.bucket.discarded, attempt.bucket.pieces) == ([], [PIECES])
+    attempt.fetcher.keeps, attempt.fetcher.failure, attempt.ledger.now = False, None, 1001.0
+    attempt.run()
+    assert (attempt.bucket.discarded, attempt.bucket.pieces) == ([PIECES], [])
+
+
+def test_pieces_of_a_file_that_is_given_up_are_deleted(attempt: Attempt) -> None:
+    attempt.fetcher.keeps, attempt.fetcher.failure = True, FetchForbidden("too large")
+    attempt.run()
+    assert attempt.bucket.pieces == []
+
+
+def test_of_a_small_file_that_came_at_once_no_pieces_are_looked_for(attempt: Attempt) -> None:
+    attempt.run()
+    assert attempt.bucket.discarded == []
+
+
+def test_a_worker_that_lost_its_claim_leaves_the_pieces_to_who_has_it(attempt: Attempt) -> None:
+    def lose() -> None:
+        attempt.ledger.now += attempt.policy.lease
+        assert _known(attempt.ledger).claim_mirror(_first(attempt.ledger), attempt.ledger.now, attempt.policy) == 2
+
+    attempt.fetcher.keeps, attempt.bucket.before_put = True, lose
+    attempt.run()
+    assert (attempt.bucket.discarded, attempt.bucket.pieces) == ([], [PIECES])
+
+
 # --- dead links --------------------------------------------------------------------------------------------------------
 
 
