@@ -112,8 +112,6 @@ class Pieces:
             except StoreUnavailable as error:
                 log_event("download.unkept", error=str(error))
                 break
-            if len(piece) != self._policy.piece or self._stop.is_set():
-                break
             body.append(piece)
             yield len(piece)
         self._start(body)

@@ -6,6 +6,7 @@ import random
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from app.adapters.bucket import S3Bucket
 from app.adapters.bucket_parts import BucketParts
 from app.adapters.download_policy import DownloadPolicy
 from app.adapters.downloader import Downloader
+from app.adapters.pieces import Keeper
 from app.domain.container import NotMedia
 from app.domain.errors import FetchFailed, Interrupted, StoreUnavailable
 from app.embedded import free_port, running, s3_environment, s3_server
@@ -83,11 +85,11 @@ def kept(bucket: S3Bucket) -> list[str]:
     return list(bucket.keys(FOLDER))
 
 
-def fail_at(shelf: Shelf, url: str, parts: BucketParts, *sizes: int) -> None:
+def fail_at(shelf: Shelf, url: str, parts: BucketParts, *sizes: int, large: int = 2 * PIECE) -> None:
     """An attempt that fails when its answers have broken after so many bytes."""
     shelf.breaks, shelf.statuses = [*sizes], {len(sizes) + 1: 503}
     with pytest.raises(FetchFailed, match="HTTP 503"):
-        fetch(url, parts)
+        fetch(url, parts, large=large)
     shelf.breaks, shelf.statuses = [], {}
     shelf.asked.clear()
     shelf.sent.clear()
@@ -131,8 +133,8 @@ def test_what_cannot_be_recognised_is_not_kept(
     assert (kept(bucket), parts.used) == ([], False)
 
 
-def test_a_small_file_is_not_kept(url: str, bucket: S3Bucket, parts: BucketParts) -> None:
-    assert fetch(url, parts, large=len(VIDEO)) == VIDEO
+def test_a_small_file_is_not_kept(shelf: Shelf, url: str, bucket: S3Bucket, parts: BucketParts) -> None:
+    fail_at(shelf, url, parts, 300_000, large=len(VIDEO))
     assert (kept(bucket), parts.used) == ([], False)
 
 
@@ -234,6 +236,17 @@ def test_a_store_that_is_away_costs_nothing_but_the_pieces(shelf: Shelf, url: st
     away.used = True
     assert fetch(url, away) == VIDEO
     assert shelf.asked == [(None, None)] * 2
+
+
+def test_a_piece_is_kept_whole_however_small_its_bytes_came(bucket: S3Bucket, parts: BucketParts) -> None:
+    with tempfile.TemporaryFile() as file:
+        keeper = Keeper(parts, "v", file, PIECE, 0)  # type: ignore[arg-type]
+        for at in range(0, PIECE, 16):
+            file.write(VIDEO[at : at + 16])
+            keeper.note(at + 16)
+        keeper.end(give_up=False)
+    [name] = parts.find("v")
+    assert parts.read(name) == VIDEO[:PIECE]
 
 
 WORKER = """
