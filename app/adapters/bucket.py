@@ -162,7 +162,9 @@ class S3Bucket:
 
     def _confirm(self, key: str, download: Download) -> None:
         """Make sure that the store has what we sent. What it does not vouch for is read back and hashed."""
-        head = self.client.head_object(Bucket=self.name, Key=key, ChecksumMode="ENABLED")
+        head = self._look(key)
+        if head is None:
+            raise self._unconfirmed(key, "it is not there")
         if head["ContentLength"] != download.bytes:
             raise self._unconfirmed(key, f"it has {head['ContentLength']} bytes where {download.bytes} were sent")
         if not self._vouches(head, download) and hash_object(self.client, self.name, key) != download.sha256:
@@ -277,7 +279,8 @@ class S3Bucket:
             yield
         except ClientError as error:
             code = _code(error)
-            remedy = f": {REMEDIES[code]}" if code in REMEDIES else ""  # where an answer to HEAD could not say more
+            # An answer to HEAD has a status and no words; a 404 is an object's, or has a better name elsewhere.
+            remedy = f": {REMEDIES[code]}" if code in REMEDIES and code != "404" else ""
             raise StoreUnavailable(f"bucket {self.name}, {key}: cannot {action}: {code}{remedy}") from error
         except (BotoCoreError, OSError, ValueError) as error:
             raise StoreUnavailable(f"bucket {self.name}, {key}: cannot {action}: {type(error).__name__}") from error

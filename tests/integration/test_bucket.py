@@ -326,6 +326,14 @@ def test_an_object_that_is_cut_short_when_read_back_is_not_confirmed(store: tupl
         store[0].put_file(KEY, download(), METADATA)
 
 
+def test_an_object_that_was_confirmed_and_is_not_there_is_not_stored(store: tuple[S3Bucket, Stubber]) -> None:
+    absent(store[1])
+    store[1].add_response("put_object", {})
+    absent(store[1])
+    with pytest.raises(StoreUnavailable, match=f"{KEY}: not confirmed: it is not there$"):
+        store[0].put_file(KEY, download(), METADATA)
+
+
 def test_json_is_confirmed_by_the_md5_that_the_store_answers(store: tuple[S3Bucket, Stubber]) -> None:
     store[1].add_response("put_object", {"ETag": f'"{hashlib.md5(b"{}").hexdigest()}"'})
     store[0].put_json("x.json", "{}")
