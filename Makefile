@@ -37,6 +37,7 @@ bench: $(READY)
 	@$(VENV)/bin/python -m tests.bench.durability
 	@$(VENV)/bin/python -m tests.bench.sweep
 	@$(VENV)/bin/python -m tests.bench.overload
+	@$(VENV)/bin/python -m tests.bench.hostile
 
 # The lock files hold hashes and name no index.
 lock: $(READY)

@@ -1,6 +1,7 @@
 """The only place that fetches a URL from outside. `docs/decisions/0003-downloads.md` says why it is done this way."""
 
 import http.client
+import os
 import socket
 import tempfile
 import threading
@@ -8,18 +9,15 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
-from functools import partial
-from http.cookiejar import DefaultCookiePolicy
 from types import TracebackType
-from typing import Any, BinaryIO, Self, cast
+from typing import BinaryIO, Self, cast
 from urllib.parse import urljoin, urlsplit
 
 import requests
 import urllib3
-from requests.adapters import HTTPAdapter
-from urllib3.connection import HTTPConnection, HTTPSConnection
 
-from app.adapters.download_policy import DownloadPolicy, is_public, judge_host, judge_url, secure_url
+from app.adapters.download_connection import LOOK_EVERY, LookUp, guarded_session, look_up
+from app.adapters.download_policy import DownloadPolicy, judge_letters, judge_url, secure_url
 from app.adapters.pieces import Pieces
 from app.adapters.resume import Body, read_validator
 from app.domain.container import NotMedia, inspect
@@ -32,21 +30,28 @@ CHUNK = 256 * 1024
 MOST_REDIRECTS = 3
 #: times that a transfer goes on after it broke; each must have brought something
 MOST_BREAKS = 5
-#: addresses of a name that are tried; each may cost a connect time-out
-MOST_ADDRESSES = 3
-#: seconds between two looks at a transfer under way: how late a stop or the deadline may be noticed
-LOOK_EVERY = 0.1
-#: a few delivery networks turn away what names no browser at all
-USER_AGENT = "Mozilla/5.0 (compatible; Reelkeep)"
+#: bytes of a body between two looks at the free space
+LOOK_BYTES = 8 * 1024**2
 GONE = (403, 404, 410)
+#: what faults of the protocol are, for whom the class's name tells nothing; the first that fits
+_FAULTS: tuple[tuple[type[BaseException], str], ...] = (
+    (http.client.RemoteDisconnected, "hung up without an answer"),
+    (http.client.BadStatusLine, "what came is no HTTP answer"),
+    (http.client.UnknownProtocol, "an unknown version of HTTP"),
+    (http.client.IncompleteRead, "cut short"),
+    (urllib3.exceptions.IncompleteRead, "cut short"),
+    (http.client.HTTPException, "too many headers, or too long a line"),
+)
 
 
 class Downloader:
     """Fetches files under a policy. May be used from many threads: no fetch shares anything with another."""
 
-    def __init__(self, policy: DownloadPolicy, stop: threading.Event) -> None:
+    def __init__(self, policy: DownloadPolicy, stop: threading.Event, look_up: LookUp = look_up) -> None:
+        """A downloader under a policy. :param look_up: finds the addresses of names"""
         self._policy = policy
         self._stop = stop
+        self._look_up = look_up
 
     @contextmanager
     def fetch(self, url: str, *, picture: bool = False, parts: Parts | None = None) -> Iterator[Download]:
@@ -54,6 +59,7 @@ class Downloader:
         url = secure_url(url, self._policy)
         judge_url(url, self._policy)
         with _temporary_file(self._policy.temp_dir) as file:
+            _refuse_lack_of_room(file, 0, self._policy.spare_disk)
             try:
                 with _Watch(self._policy, self._stop) as watch:
                     download = self._transfer(url, file, watch, picture, parts)
@@ -65,7 +71,8 @@ class Downloader:
 
     def _transfer(self, url: str, file: BinaryIO, watch: "_Watch", picture: bool, parts: Parts | None) -> Download:
         body = Body(file)
-        with _session(self._policy, watch) as session, Pieces(parts, self._policy, self._stop) as pieces:
+        session = guarded_session(self._policy, watch, self._look_up)
+        with session, Pieces(parts, self._policy, self._stop) as pieces:
             shown, host = self._fetch_whole(session, url, body, watch, pieces)
         try:
             media = inspect(file, body.size, picture=picture)
@@ -128,15 +135,15 @@ class Downloader:
             )
             try:
                 target = session.get_redirect_target(response)
-            except ValueError:  # no text
+                if target is None:
+                    return response
                 response.close()
-                raise
-            if target is None:
-                return response
-            response.close()
-            url = urljoin(url, target)
-            try:
+                judge_letters(target)  # joining drops tabs and ends of lines
+                url = urljoin(url, target)
                 judge_url(url, self._policy)
+            except ValueError:
+                response.close()
+                raise FetchFailed(f"{without_query(url)}: redirected to what is no URL") from None
             except FetchForbidden as error:  # a passing answer of the server's, not the URL that we were given
                 raise FetchFailed(f"redirected to what may not be fetched: {error}") from error
         raise FetchFailed(f"{without_query(url)}: more than {MOST_REDIRECTS} redirects")
@@ -148,6 +155,8 @@ class Downloader:
         most = self._policy.max_bytes
         if body.total is not None and body.total > most:
             raise FetchForbidden(f"{shown}: {body.total} bytes, more than the cap of {most}")
+        _refuse_lack_of_room(body.file, (body.total or body.size) - body.size, self._policy.spare_disk)
+        looked = body.size
         while True:
             try:
                 # read1 gives what has come, so that the watch sees each byte; read would wait for a whole chunk.
@@ -161,6 +170,10 @@ class Downloader:
             body.append(chunk)
             watch.received += len(chunk)
             pieces.note(body.size)
+            if body.size - looked >= LOOK_BYTES:
+                body.file.flush()
+                _refuse_lack_of_room(body.file, 0, self._policy.spare_disk)
+                looked = body.size
         if body.total is not None and body.size != body.total:
             return FetchFailed(f"{shown}: cut short, {body.size} of {body.total} bytes")
         return None
@@ -178,6 +191,15 @@ def _temporary_file(folder: str | None) -> Iterator[BinaryIO]:
     finally:
         with suppress(OSError):  # on a full disk the last flush fails again
             file.close()
+
+
+def _refuse_lack_of_room(file: BinaryIO, wanted: int, spare: int) -> None:
+    """Refuse to go on where the disk of a file would be left with less than `spare` bytes after `wanted` more."""
+    disk = os.fstatvfs(file.fileno())
+    free = disk.f_bavail * disk.f_frsize
+    if free < wanted + spare:
+        need = f"{wanted} bytes are needed and {spare} stay free" if wanted else f"{spare} stay free"
+        raise FetchFailed(f"no room for a download: {need}, and {free} are left")
 
 
 def _refuse_answer(response: requests.Response, shown: str) -> None:
@@ -204,72 +226,10 @@ def _cause(error: BaseException) -> str:
             words = link.strerror
         elif isinstance(link, TimeoutError | urllib3.exceptions.TimeoutError | requests.Timeout):
             words = "timed out"
-        elif isinstance(link, http.client.IncompleteRead | urllib3.exceptions.IncompleteRead):
-            words = "cut short"
+        else:
+            words = next((fault for kind, fault in _FAULTS if isinstance(link, kind)), words)
         link = link.__cause__ or link.__context__
     return words or name
-
-
-def _dial(host: str, port: int, timeout: float | None, *, policy: DownloadPolicy, watch: "_Watch") -> socket.socket:
-    """Connect to a host under the policy. The addresses are looked up once: what was judged is what is used.
-
-    The host is judged again, here where it is used: two libraries may read one URL in two ways.
-    """
-    judge_host(host, policy)
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
-    if not policy.insecure and not all(map(is_public, addresses)):
-        # Not for ever: the name is on the list, and one bad answer of a name server must not lose a video.
-        raise FetchFailed(f"host '{host}' has an address that is not public")
-    failure: OSError | None = None
-    for address in addresses[:MOST_ADDRESSES]:
-        try:
-            connection = socket.create_connection((address, port), timeout)
-        except OSError as error:
-            failure = error
-        else:
-            watch.add(connection)
-            return connection
-    raise failure or OSError(f"no address for {host}")
-
-
-class _GuardedConnection(HTTPConnection):
-    """A connection that is dialled by us. TLS and the Host header still go by the name."""
-
-    def __init__(self, *args: Any, dial: partial[socket.socket], **options: Any) -> None:
-        super().__init__(*args, **options)
-        self._dial = dial
-
-    def _new_conn(self) -> socket.socket:
-        return self._dial(self.host, self.port, self.timeout)
-
-
-class _GuardedTlsConnection(_GuardedConnection, HTTPSConnection):
-    pass
-
-
-class _GuardedAdapter(HTTPAdapter):
-    def __init__(self, dial: partial[socket.socket]) -> None:
-        super().__init__(max_retries=0)
-        self._dial = dial
-
-    def get_connection_with_tls_context(self, *args: Any, **options: Any) -> Any:
-        pool: Any = super().get_connection_with_tls_context(*args, **options)
-        kind = _GuardedTlsConnection if pool.scheme == "https" else _GuardedConnection
-        pool.ConnectionCls = partial(kind, dial=self._dial)
-        return pool
-
-
-def _session(policy: DownloadPolicy, watch: "_Watch") -> requests.Session:
-    """A session for one fetch: no proxy, netrc or certificate from the environment, no cookie from anybody."""
-    session = requests.Session()
-    session.trust_env = False
-    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-    session.headers.update({"User-Agent": USER_AGENT, "Accept": "*/*", "Accept-Encoding": "identity"})
-    adapter = _GuardedAdapter(partial(_dial, policy=policy, watch=watch))
-    session.mount("https://", adapter)
-    session.mount("http://", adapter)
-    return session
 
 
 class _Watch:
@@ -285,6 +245,7 @@ class _Watch:
         self._done = threading.Event()
         self._sockets: list[socket.socket] = []
         self._verdict: ReelkeepError | None = None
+        self._started = time.monotonic()
         self._thread = threading.Thread(target=self._look, name="download-watch", daemon=True)
         #: bytes of bodies so far, told by the transfer
         self.received = 0
@@ -297,6 +258,7 @@ class _Watch:
     def __enter__(self) -> Self:
         if self._stop.is_set():
             raise Interrupted("the process is stopping")
+        self._started = time.monotonic()
         self._thread.start()
         return self
 
@@ -305,6 +267,8 @@ class _Watch:
     ) -> None:
         self._done.set()
         self._thread.join()
+        if error is not None and not isinstance(error, ReelkeepError):  # it may be that time was up between two looks
+            self._verdict = self._verdict or self._judge_time(time.monotonic() - self._started)
         for connection in self._sockets:
             connection.close()
         if self._verdict is not None:
@@ -314,8 +278,14 @@ class _Watch:
         # A duplicate: TLS takes the original over, and shutting down either cuts the connection.
         self._sockets.append(connection.dup())
 
+    def go_on(self) -> None:
+        """Nothing, while there is time. :raises TimeoutError: it is up, or the process is stopping: the verdict tells"""
+        self._verdict = self._verdict or self._judge_time(time.monotonic() - self._started)
+        if self._verdict is not None:
+            raise TimeoutError
+
     def _look(self) -> None:
-        started = time.monotonic()
+        started = self._started
         window = deque([(started, 0)])
         while not self._done.wait(LOOK_EVERY):
             now = time.monotonic()
@@ -328,13 +298,19 @@ class _Watch:
 
     def _judge(self, elapsed: float, now: float, then: float, received_then: int) -> ReelkeepError | None:
         policy = self._policy
-        if self._stop.is_set():
-            return Interrupted("the process is stopping")
-        if elapsed > policy.deadline:
-            return FetchFailed(f"not done within {policy.deadline:g} s: {self.received} bytes came")
+        verdict = self._judge_time(elapsed)
+        if verdict is not None:
+            return verdict
         rate = (self.received - received_then) / (now - then)
         if now - then >= policy.rate_window and rate < policy.min_rate:
             return FetchFailed(f"too slow: {rate:.0f} bytes/s where {policy.min_rate:g} are wanted")
+        return None
+
+    def _judge_time(self, elapsed: float) -> ReelkeepError | None:
+        if self._stop.is_set():
+            return Interrupted("the process is stopping")
+        if elapsed >= self._policy.deadline:
+            return FetchFailed(f"not done within {self._policy.deadline:g} s: {self.received} bytes came")
         return None
 
     def _cut(self) -> None:

@@ -1,6 +1,5 @@
 """The downloader against a server that misbehaves in every way we could think of."""
 
-import gc
 import hashlib
 import http.server
 import os
@@ -204,9 +203,9 @@ BROKEN = {
     "unasked range": (answer(206, body=VIDEO, Content_Range=f"bytes 0-{len(VIDEO) - 1}/{len(VIDEO)}"), "HTTP 206"),
     "compressed": (answer(body=VIDEO, Content_Encoding="gzip"), "encoded although"),
     "redirect to nowhere": (answer(302), "HTTP 302"),
-    "redirect to no URL": (answer(302, Location="https://[::1"), "ValueError"),
-    "redirect to no text": (answer(302, Location="/\xff"), "UnicodeDecodeError"),
-    "no HTTP": (lambda handler: handler.wfile.write(b"SSH-2.0-hello\r\n") and None, "BadStatusLine"),
+    "redirect to no URL": (answer(302, Location="https://[::1"), "redirected to what is no URL"),
+    "redirect to no text": (answer(302, Location="/\xff"), "redirected to what is no URL"),
+    "no HTTP": (lambda handler: handler.wfile.write(b"SSH-2.0-hello\r\n") and None, "what came is no HTTP answer"),
 }
 
 
@@ -220,12 +219,9 @@ def test_a_broken_transfer_is_worth_another_try(server: Server, policy: Download
     assert SECRET not in shown
 
 
-# urllib3 leaves the socket of such an answer to the garbage collector.
-@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
 def test_an_answer_of_two_lengths_is_worth_another_try(server: Server, policy: DownloadPolicy) -> None:
-    with pytest.raises(FetchFailed, match=r"video\.mp4: InvalidHeader"):
+    with pytest.raises(FetchFailed, match=r"video\.mp4: it claims two lengths"):
         fetch(policy, server.serve(answer(body=VIDEO, length=5, content_length=str(len(VIDEO)))))
-    gc.collect()
 
 
 @pytest.mark.parametrize("status", [403, 404, 410])
@@ -476,7 +472,7 @@ def test_a_listed_name_that_leads_to_a_private_address_is_refused(tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    "address", ["8.8.8.8", "2606:4700::1111", "::ffff:8.8.8.8", "64:ff9b::808:808", "2002:808:808::1"]
+    "address", ["8.8.8.8", "2606:4700::1111", "::ffff:8.8.8.8", "64:ff9b::808:808", "2606:4700::5efe:808:808"]
 )
 def test_an_address_of_the_public_internet_is_public(address: str) -> None:
     assert is_public(address)
@@ -512,6 +508,8 @@ def test_an_address_of_the_public_internet_is_public(address: str) -> None:
         "64:ff9b::a9fe:a9fe",
         "64:ff9b:1::1",
         "2002:7f00:1::1",
+        "2002:808:808::1",
+        "not an address",
         "2002:a9fe:a9fe::1",
     ],
 )
