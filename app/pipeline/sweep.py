@@ -55,6 +55,7 @@ def sweep_parts(ledger: Ledger, bucket: Bucket, prefix: str) -> None:
     if not ledger.take_turn("sweep_parts", PARTS_EVERY):
         return
     try:
+        bucket.check()  # which is soon over if nothing answers: quick steps wait behind this one
         for folder in bucket.list_parts(parts_prefix(prefix)):
             if _is_over(ledger, folder):
                 bucket.parts(f"{parts_prefix(prefix)}{folder}/").discard()

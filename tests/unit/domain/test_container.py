@@ -165,6 +165,50 @@ def test_a_video_that_its_player_turns_has_the_size_that_is_shown(
     assert (media.width, media.height) == size
 
 
+def units(length: int, *sizes: int) -> bytes:
+    """A sample of units, with so many bytes of length before each."""
+    return b"".join(size.to_bytes(length) + b"u" * size for size in sizes)
+
+
+def coded(coding: bytes, length: int, sample: bytes, *, behind: bytes = b"") -> bytes:
+    """A film of one sample. :param behind: what follows in the description of its coding"""
+    last = bytes([0xFC | length - 1])
+    settings = box(b"hvcC", bytes(21), last, b"\0") if coding in (b"hvc1", b"hev1") else box(b"avcC", bytes(4), last)
+    entry = sample_entry(coding, settings + behind)
+    return ftyp() + box(b"mdat", sample) + movie(track(b"vide", 4, 4, stbl=tables(1, size=len(sample), entry=entry)))
+
+
+@pytest.mark.parametrize("coding", [b"avc1", b"avc3", b"hvc1", b"hev1"])
+@pytest.mark.parametrize("length", [1, 2, 4])
+def test_units_with_lengths_of_any_size_fill_their_sample(coding: bytes, length: int) -> None:
+    assert look(coded(coding, length, units(length, 5, 200, 1))).width == 4
+    for damaged in (units(length, 5, 200, 1)[:-1], units(length, 5)[:-2] + b"uuuu", bytes(100)):
+        with pytest.raises(NotMedia, match="its units do not fill it"):
+            look(coded(coding, length, damaged))
+
+
+@pytest.mark.parametrize("behind", [bytes(4), box(b"btrt", bytes(12)), box(b"pasp", bytes(8)) + bytes(4)])
+def test_zeros_at_the_end_of_a_description_are_no_damage(behind: bytes) -> None:
+    assert look(coded(b"avc1", 4, units(4, 9), behind=behind)).width == 4
+
+
+def test_a_unit_of_nothing_is_no_damage_beside_others() -> None:
+    assert look(coded(b"avc1", 4, units(4, 0, 9, 0))).width == 4
+
+
+def test_millions_of_samples_are_gone_through_in_little_time() -> None:
+    many = 5_000_000
+    stsz = box(b"stsz", struct.pack(">III", 0, 1, many))
+    stbl = tables(1).replace(box(b"stsz", struct.pack(">III", 0, 1, 1)), stsz)
+    stbl = stbl.replace(struct.pack(">IIII", 1, 1, 1, 1), struct.pack(">IIII", 1, 1, many, 1))
+    started = time.monotonic()
+    data = ftyp() + box(b"mdat", bytes(many)) + movie(track(b"vide", 4, 4), track(b"soun", stbl=stbl))
+    assert look(data).audio is True
+    with pytest.raises(NotMedia, match="outside the file's data"):
+        look(with_tracks(track(b"vide", 4, 4), track(b"soun", stbl=stbl)))
+    assert time.monotonic() - started < 5
+
+
 @pytest.mark.parametrize("duration", [0, 0xFFFFFFFF])
 def test_a_video_may_leave_its_length_unsaid(duration: int) -> None:
     assert look(ftyp() + DATA + movie(duration=duration)).seconds is None

@@ -305,6 +305,7 @@ class MemoryBucket:
     #: folders of pieces that are kept, and those that were discarded
     pieces: list[str] = field(default_factory=list)
     discarded: list[str] = field(default_factory=list)
+    listed: int = 0
     before_put: Callable[[], None] = lambda: None
     before_put_json: Callable[[], object] = lambda: None
 
@@ -325,6 +326,7 @@ class MemoryBucket:
         return MemoryParts(self, folder)
 
     def list_parts(self, prefix: str) -> list[str]:
+        self.listed += 1
         if self.failure is not None:
             raise self.failure
         return sorted({folder.removeprefix(prefix).rstrip("/") for folder in self.pieces})
