@@ -1,10 +1,11 @@
-"""The S3 bucket. With `bucket_probe` all that knows boto3; what AWS and others really confirm is in `_confirm`."""
+"""The S3 bucket. With the other `bucket_…` modules all that knows boto3; what stores really confirm is in `_vouches`."""
 
 import base64
 import hashlib
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -18,14 +19,21 @@ from botocore.exceptions import (
     PartialCredentialsError,
 )
 
-from app.domain.errors import StoreUnavailable
-from app.domain.ports import Download
+from app.adapters.bucket_contents import examine_object, hash_object
+from app.adapters.bucket_parts import BucketParts, list_folders
+from app.domain.errors import StoreConflict, StoreUnavailable
+from app.domain.ports import Download, Stored
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import HeadObjectOutputTypeDef
 
-#: bytes read at once when an object is read back
-CHUNK = 1024 * 1024
+#: times that a key is looked at anew because somebody else wrote it in between
+MOST_LOOKS = 3
+#: answers to a PUT whose condition does not hold (any more)
+OVERTAKEN = ("PreconditionFailed", "412", "ConditionalRequestConflict", "409", "NoSuchKey")
+#: answers of stores that know no conditions
+UNKNOWN_HEADER = ("NotImplemented", "501", "InvalidArgument", "InvalidRequest", "400")
 AWS_DOMAINS = (".amazonaws.com", ".amazonaws.com.cn", ".amazonaws.eu")
 #: what to mend, by the code of an answer to `check`
 REMEDIES = {
@@ -49,6 +57,8 @@ class S3Bucket:
         #: for `check`, which must not hang: a worker that waits for it does nothing else
         self._checker = client
         self._lock = threading.Lock()
+        #: whether the store takes the conditions of a PUT; believed until it says otherwise
+        self._knows_conditions = True
 
     @property
     def client(self) -> "S3Client":
@@ -64,44 +74,133 @@ class S3Bucket:
             return self._checker
 
     def put_file(self, key: str, download: Download, metadata: dict[str, str]) -> None:
-        """Store a file and have its checksum confirmed: see `app.domain.ports.Bucket`."""
+        """Store a file, unless it is there or another one is: see `app.domain.ports.Bucket`.
+
+        Looked for first, since not every store heeds the conditions of a PUT (rclone 1.75, measured, heeds none); those that
+        do close the moment between the two.
+        """
         with self._faults("store", key):
-            download.file.seek(0)
-            self.client.put_object(
-                Bucket=self.name,
-                Key=key,
-                Body=download.file,
-                ContentLength=download.bytes,
-                ContentType=download.media.content_type,
-                ChecksumSHA256=_base64(download.sha256),
-                Metadata=metadata,
+            for _ in range(MOST_LOOKS):
+                found = self._look(key)
+                if found is not None and self._is_same(key, found, download):
+                    return
+                # Of what is there already nothing is overwritten but the damaged object that was looked at.
+                if self._put(key, download, metadata, over=found["ETag"] if found else ""):
+                    self._confirm(key, download)
+                    return
+        raise self._unconfirmed(key, "others keep writing it")
+
+    def _look(self, key: str) -> "HeadObjectOutputTypeDef | None":
+        try:
+            return self.client.head_object(Bucket=self.name, Key=key, ChecksumMode="ENABLED")
+        except ClientError as error:
+            if _code(error) == "404":
+                return None
+            raise
+
+    def _is_same(self, key: str, found: "HeadObjectOutputTypeDef", download: Download) -> bool:
+        """Whether what was found is the file, under its SHA-256. False: it may be replaced.
+
+        :raises StoreConflict: it is another file
+        """
+        noted = _lower(found["Metadata"]).get("sha256")
+        if self._has_bytes_of(key, found, download):
+            return noted == download.sha256  # if not, the same bytes are put with what should be noted of them
+        if noted == download.sha256:
+            return False  # an upload of ours that was cut or changed on its way
+        sha256, media = examine_object(
+            self.client, self.name, key, picture=download.media.content_type.startswith("image/")
+        )
+        is_sound = media is not None if noted is None else sha256 == noted
+        if is_sound:
+            what = f"{found['ContentLength']} bytes, SHA-256 {sha256[:16]}…"
+            mine = f"{download.bytes} bytes, SHA-256 {download.sha256[:16]}…"
+            raise StoreConflict(
+                f"bucket {self.name}, {key}: conflict: it holds another file ({what}) than the one fetched ({mine}); "
+                "nothing was overwritten: move one away, then retry"
             )
-            self._confirm(key, download)
+        return False
+
+    def _has_bytes_of(self, key: str, found: "HeadObjectOutputTypeDef", download: Download) -> bool:
+        """Whether an object is this file, byte for byte: by what `_confirm` would believe."""
+        if found["ContentLength"] != download.bytes:
+            return False
+        return self._vouches(found, download) or hash_object(self.client, self.name, key) == download.sha256
+
+    def _put(self, key: str, download: Download, metadata: dict[str, str], *, over: str) -> bool:
+        """Send a file. False: somebody else wrote the object meanwhile.
+
+        :param over: ETag of the object that it may replace; empty: there is none
+        """
+        send = partial(
+            self.client.put_object,
+            Bucket=self.name,
+            Key=key,
+            Body=download.file,
+            ContentLength=download.bytes,
+            ContentType=download.media.content_type,
+            ChecksumSHA256=_base64(download.sha256),
+            Metadata=metadata,
+        )
+        download.file.seek(0)
+        try:
+            if not self._knows_conditions:
+                send()
+            elif over:
+                send(IfMatch=over)
+            else:
+                send(IfNoneMatch="*")
+        except ClientError as error:
+            if _code(error) in OVERTAKEN:
+                return False
+            if not self._knows_conditions or _code(error) not in UNKNOWN_HEADER:
+                raise
+            download.file.seek(0)
+            send()
+            self._knows_conditions = False
+        return True
 
     def _confirm(self, key: str, download: Download) -> None:
-        """Make sure that the store has what we sent.
+        """Make sure that the store has what we sent. What it does not vouch for is read back and hashed."""
+        head = self._look(key)
+        if head is None:
+            raise self._unconfirmed(key, "it is not there")
+        if head["ContentLength"] != download.bytes:
+            raise self._unconfirmed(key, f"it has {head['ContentLength']} bytes where {download.bytes} were sent")
+        if not self._vouches(head, download) and hash_object(self.client, self.name, key) != download.sha256:
+            raise self._unconfirmed(key, "what it has is not what was sent")
+
+    def _vouches(self, head: "HeadObjectOutputTypeDef", download: Download) -> bool:
+        """Whether the store's word proves that an object is this file.
 
         An ETag equal to the MD5 was computed by the store from what it has. Without one, a SHA-256 counts only from
         AWS with KMS or customer keys, which checks it on receipt and has no MD5 to give: other stores (rclone 1.75,
-        measured) hand back whatever checksum they were sent. Anything else is read back and hashed.
+        measured) hand back whatever checksum they were sent.
         """
-        head = self.client.head_object(Bucket=self.name, Key=key, ChecksumMode="ENABLED")
-        if head["ContentLength"] != download.bytes:
-            raise self._unconfirmed(key, f"it has {head['ContentLength']} bytes where {download.bytes} were sent")
         if _etag(head["ETag"]) == download.md5:
-            return
+            return True
         no_md5 = head.get("ServerSideEncryption", "").startswith("aws:kms") or "SSECustomerAlgorithm" in head
-        if no_md5 and head.get("ChecksumSHA256") == _base64(download.sha256):
-            return
-        if self._read_back(key) != download.sha256:
-            raise self._unconfirmed(key, "what it has is not what was sent")
+        return no_md5 and head.get("ChecksumSHA256") == _base64(download.sha256)
 
-    def _read_back(self, key: str) -> str:
-        sha256 = hashlib.sha256()
-        with closing(self.client.get_object(Bucket=self.name, Key=key)["Body"]) as body:
-            for chunk in body.iter_chunks(CHUNK):
-                sha256.update(chunk)
-        return sha256.hexdigest()
+    def find_file(self, key: str, task_id: str, *, picture: bool = False) -> Stored | None:
+        """What a worker stored that died before it could say so: see `app.domain.ports.Bucket`."""
+        with self._faults("look for", key):
+            found = self._look(key)
+            noted = _lower(found["Metadata"]) if found else {}
+            if found is None or noted.get("task-id") != task_id:
+                return None
+            sha256, media = examine_object(self.client, self.name, key, picture=picture)
+            if media is None or sha256 != noted.get("sha256"):
+                return None
+            return Stored(found["ContentLength"], sha256, media)
+
+    def parts(self, folder: str) -> BucketParts:
+        """Where pieces of a rendition are kept: see `app.domain.ports.Bucket`."""
+        return BucketParts(lambda: self.client, self.name, folder)
+
+    def list_parts(self, prefix: str) -> list[str]:
+        """The folders of all renditions that have pieces, `<task id>/<kind>-<index>`. :raises StoreUnavailable:"""
+        return list_folders(self.client, self.name, prefix)
 
     def put_json(self, key: str, text: str) -> None:
         """Store a JSON document, and have it confirmed.
@@ -113,7 +212,8 @@ class S3Bucket:
             answer = self.client.put_object(Bucket=self.name, Key=key, Body=body, ContentType="application/json")
             # The store's own MD5 saves the question; where it has none to give, the document is small enough to read back.
             md5 = hashlib.md5(body, usedforsecurity=False).hexdigest()
-            if _etag(answer.get("ETag", "")) != md5 and self._read_back(key) != hashlib.sha256(body).hexdigest():
+            sha256 = hashlib.sha256(body).hexdigest()
+            if _etag(answer.get("ETag", "")) != md5 and hash_object(self.client, self.name, key) != sha256:
                 raise self._unconfirmed(key, "what it has is not what was sent")
 
     def get_json(self, key: str) -> str | None:
@@ -134,13 +234,7 @@ class S3Bucket:
         :raises StoreUnavailable:
         """
         with self._faults("look for", key):
-            try:
-                self.client.head_object(Bucket=self.name, Key=key)
-            except ClientError as error:
-                if _code(error) == "404":
-                    return False
-                raise
-            return True
+            return self._look(key) is not None
 
     def keys(self, prefix: str) -> Iterator[str]:
         """The keys that begin with a prefix, in order, page by page.
@@ -184,7 +278,10 @@ class S3Bucket:
         try:
             yield
         except ClientError as error:
-            raise StoreUnavailable(f"bucket {self.name}, {key}: cannot {action}: {_code(error)}") from error
+            code = _code(error)
+            # An answer to HEAD has a status and no words; a 404 is an object's, or has a better name elsewhere.
+            remedy = f": {REMEDIES[code]}" if code in REMEDIES and code != "404" else ""
+            raise StoreUnavailable(f"bucket {self.name}, {key}: cannot {action}: {code}{remedy}") from error
         except (BotoCoreError, OSError, ValueError) as error:
             raise StoreUnavailable(f"bucket {self.name}, {key}: cannot {action}: {type(error).__name__}") from error
 
@@ -213,6 +310,11 @@ def make_client(*, connect: float = 5, read: float = 60, attempts: int = 3) -> "
 
 def _etag(header: str) -> str:
     return header.strip('"').lower()
+
+
+def _lower(metadata: dict[str, str]) -> dict[str, str]:
+    """Names of metadata are the only ones that may come back in another case."""
+    return {name.lower(): value for name, value in metadata.items()}
 
 
 def _base64(hexadecimal: str) -> str:

@@ -49,7 +49,7 @@ def _try_rights(bucket: S3Bucket, key: str) -> list[Remark]:
     # Also where it is not certain that there is one: an answer may have been lost.
     if trouble := _delete(bucket, key):
         text = f"bucket {bucket.name}: {key} cannot be deleted: {trouble}"
-        mend = "delete it by hand; Reelkeep itself deletes nothing and does not need that right"
+        mend = "delete it by hand; Reelkeep itself needs s3:DeleteObject under <prefix>.parts/ only, for pieces of large files"
         remarks.append(Remark("bucket", Level.WARNING, text, mend))
     return remarks
 

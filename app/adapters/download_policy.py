@@ -52,6 +52,9 @@ class DownloadPolicy:
     read_timeout: float = 30
     #: folder of the temporary files; None: the system's
     temp_dir: str | None = None
+    #: a file with more bytes than this is kept in pieces while it arrives, each of so many bytes
+    large: int = 16 * 1024 * 1024
+    piece: int = 8 * 1024 * 1024
     #: seconds over which the rate is taken; the first window is grace
     rate_window: float = 10
     #: bytes of the temporary files' disk that are left to others

@@ -1,6 +1,5 @@
 """The only place that fetches a URL from outside. `docs/decisions/0003-downloads.md` says why it is done this way."""
 
-import hashlib
 import http.client
 import os
 import socket
@@ -19,14 +18,18 @@ import urllib3
 
 from app.adapters.download_connection import LOOK_EVERY, LookUp, guarded_session, look_up
 from app.adapters.download_policy import DownloadPolicy, judge_letters, judge_url, secure_url
+from app.adapters.pieces import Pieces
+from app.adapters.resume import Body, read_validator
 from app.domain.container import NotMedia, inspect
 from app.domain.errors import FetchFailed, FetchForbidden, Interrupted, LinkDead, ReelkeepError
-from app.domain.ports import Download
+from app.domain.ports import Download, Parts
 from app.domain.urls import without_query
 
 #: bytes asked for at once
 CHUNK = 256 * 1024
 MOST_REDIRECTS = 3
+#: times that a transfer goes on after it broke; each must have brought something
+MOST_BREAKS = 5
 #: bytes of a body between two looks at the free space
 LOOK_BYTES = 8 * 1024**2
 GONE = (403, 404, 410)
@@ -51,7 +54,7 @@ class Downloader:
         self._look_up = look_up
 
     @contextmanager
-    def fetch(self, url: str, *, picture: bool = False) -> Iterator[Download]:
+    def fetch(self, url: str, *, picture: bool = False, parts: Parts | None = None) -> Iterator[Download]:
         """Fetch a URL whole to a temporary file and check it: see `app.domain.ports.Fetcher`."""
         url = secure_url(url, self._policy)
         judge_url(url, self._policy)
@@ -59,31 +62,73 @@ class Downloader:
             _refuse_lack_of_room(file, 0, self._policy.spare_disk)
             try:
                 with _Watch(self._policy, self._stop) as watch:
-                    download = self._transfer(url, file, watch, picture)
+                    download = self._transfer(url, file, watch, picture, parts)
             except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
                 # ValueError: a redirect to what is no URL.
                 # "from None": their own messages hold the whole URL, and a traceback would print them.
                 raise FetchFailed(f"{without_query(url)}: {_cause(error)}") from None
             yield download
 
-    def _transfer(self, url: str, file: BinaryIO, watch: "_Watch", picture: bool) -> Download:
+    def _transfer(self, url: str, file: BinaryIO, watch: "_Watch", picture: bool, parts: Parts | None) -> Download:
+        body = Body(file)
         session = guarded_session(self._policy, watch, self._look_up)
-        with session, closing(self._open(session, url)) as response:
-            shown = without_query(response.url)
-            _refuse_answer(response, shown)
-            size, sha256, md5 = self._copy(response, file, watch, shown)
-            host = urlsplit(response.url).hostname or ""
+        with session, Pieces(parts, self._policy, self._stop) as pieces:
+            shown, host = self._fetch_whole(session, url, body, watch, pieces)
         try:
-            media = inspect(file, size, picture=picture)
+            media = inspect(file, body.size, picture=picture)
         except NotMedia as error:
+            pieces.discard()  # the next attempt has to fetch every byte anew
             raise NotMedia(f"{shown}: {error}") from error
-        return Download(file=file, bytes=size, sha256=sha256, md5=md5, media=media, host=host)
+        sha256, md5 = body.sha256.hexdigest(), body.md5.hexdigest()
+        return Download(file=file, bytes=body.size, sha256=sha256, md5=md5, media=media, host=host)
 
-    def _open(self, session: requests.Session, url: str) -> requests.Response:
+    def _fetch_whole(
+        self, session: requests.Session, url: str, body: Body, watch: "_Watch", pieces: Pieces
+    ) -> tuple[str, str]:
+        """Fetch all of a file, going on where the transfer breaks. Gives where it was found, to be shown, and the host."""
+        for number in range(2 + MOST_BREAKS):  # one more than it may break, to go on behind pieces that were kept
+            with closing(self._open(session, url, body.wanted)) as response:
+                shown = without_query(response.url)
+                is_rest = self._begin(response, body, shown)
+                kept = pieces.begin(body) if is_rest is False else ()
+                before, broke = body.size, None
+                if is_rest is not None and not kept:
+                    broke = self._copy(response, body, watch, shown, pieces)
+                    if broke is None:
+                        return shown, urlsplit(response.url).hostname or ""
+            for length in pieces.recall(kept, body):
+                watch.received += length
+                if watch.has_cut:
+                    break
+            may_go_on = broke is None or (body.validator and body.size > before and number < MOST_BREAKS)
+            if watch.has_cut or not may_go_on:
+                try:
+                    raise broke or FetchFailed(f"{shown}: cut short, {body.size} bytes")
+                finally:
+                    del broke  # a frame and an error that hold each other would keep sockets open until a collection
+        raise FetchFailed(f"{shown}: answers with parts that do not fit")
+
+    def _begin(self, response: requests.Response, body: Body, shown: str) -> bool | None:
+        """Judge an answer: whether it is the rest of the file, or all of it. None: a part that is of no use, ask anew."""
+        if body.size and response.status_code == 206:
+            _refuse_coding(response, shown)
+            if body.is_continued_by(response.headers):
+                return True
+            body.begin("", None)
+            return None
+        _refuse_answer(response, shown)
+        validator = read_validator(response.headers)
+        # The same file from its start, although the rest was asked for: it gives no parts.
+        validator = "" if body.size and validator == body.validator else validator
+        body.begin(validator, response.raw.length_remaining)
+        return False
+
+    def _open(self, session: requests.Session, url: str, headers: dict[str, str]) -> requests.Response:
         """The answer to a URL, or to what it redirects to. Each hop is judged like the first."""
         for _ in range(1 + MOST_REDIRECTS):
             response = session.get(
                 url,
+                headers=headers,
                 stream=True,
                 allow_redirects=False,
                 timeout=(self._policy.connect_timeout, self._policy.read_timeout),
@@ -103,31 +148,35 @@ class Downloader:
                 raise FetchFailed(f"redirected to what may not be fetched: {error}") from error
         raise FetchFailed(f"{without_query(url)}: more than {MOST_REDIRECTS} redirects")
 
-    def _copy(self, response: requests.Response, file: BinaryIO, watch: "_Watch", shown: str) -> tuple[int, str, str]:
-        """Copy the body to the file. Gives its length and its SHA-256 and MD5 in hex."""
+    def _copy(
+        self, response: requests.Response, body: Body, watch: "_Watch", shown: str, pieces: Pieces
+    ) -> Exception | None:
+        """Copy what an answer brings to the file. Gives what broke the transfer, if something did."""
         most = self._policy.max_bytes
-        promised = response.raw.length_remaining
-        if promised is not None and promised > most:
-            raise FetchForbidden(f"{shown}: {promised} bytes, more than the cap of {most}")
-        _refuse_lack_of_room(file, promised or 0, self._policy.spare_disk)
-        looked = 0
-        size, sha256, md5 = 0, hashlib.sha256(), hashlib.md5(usedforsecurity=False)
-        # read1 gives what has come, so that the watch sees each byte; read would wait for a whole chunk.
-        while chunk := response.raw.read1(CHUNK, decode_content=False):
-            size += len(chunk)
-            if size > most:
+        if body.total is not None and body.total > most:
+            raise FetchForbidden(f"{shown}: {body.total} bytes, more than the cap of {most}")
+        _refuse_lack_of_room(body.file, (body.total or body.size) - body.size, self._policy.spare_disk)
+        looked = body.size
+        while True:
+            try:
+                # read1 gives what has come, so that the watch sees each byte; read would wait for a whole chunk.
+                chunk = response.raw.read1(CHUNK, decode_content=False)
+            except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+                return error
+            if not chunk:
+                break
+            if body.size + len(chunk) > most:
                 raise FetchForbidden(f"{shown}: more than the cap of {most} bytes")
-            file.write(chunk)
-            sha256.update(chunk)
-            md5.update(chunk)
-            watch.received = size
-            if size - looked >= LOOK_BYTES:
-                file.flush()
-                _refuse_lack_of_room(file, 0, self._policy.spare_disk)
-                looked = size
-        if promised is not None and size != promised:
-            raise FetchFailed(f"{shown}: cut short, {size} of {promised} bytes")
-        return size, sha256.hexdigest(), md5.hexdigest()
+            body.append(chunk)
+            watch.received += len(chunk)
+            pieces.note(body.size)
+            if body.size - looked >= LOOK_BYTES:
+                body.file.flush()
+                _refuse_lack_of_room(body.file, 0, self._policy.spare_disk)
+                looked = body.size
+        if body.total is not None and body.size != body.total:
+            return FetchFailed(f"{shown}: cut short, {body.size} of {body.total} bytes")
+        return None
 
 
 @contextmanager
@@ -158,6 +207,10 @@ def _refuse_answer(response: requests.Response, shown: str) -> None:
         raise LinkDead(f"{shown}: HTTP {response.status_code}")
     if response.status_code != 200:
         raise FetchFailed(f"{shown}: HTTP {response.status_code}")
+    _refuse_coding(response, shown)
+
+
+def _refuse_coding(response: requests.Response, shown: str) -> None:
     coding = response.headers.get("Content-Encoding", "identity").lower()
     if coding != "identity":
         raise FetchFailed(f"{shown}: encoded although we accept no encoding")
@@ -194,8 +247,13 @@ class _Watch:
         self._verdict: ReelkeepError | None = None
         self._started = time.monotonic()
         self._thread = threading.Thread(target=self._look, name="download-watch", daemon=True)
-        #: bytes of the body so far, told by the transfer
+        #: bytes of bodies so far, told by the transfer
         self.received = 0
+
+    @property
+    def has_cut(self) -> bool:
+        """Whether the transfer was ended from here."""
+        return self._verdict is not None
 
     def __enter__(self) -> Self:
         if self._stop.is_set():

@@ -9,6 +9,7 @@
     │   ├── FetchFailed          a download broke, was cut short, or was no video
     │   └── Interrupted          this process is stopping: hand the work over
     └── Permanent            trying the same again cannot help
+        ├── StoreConflict        the key holds another sound file, which is not overwritten
         ├── FetchForbidden       the URL is one we must not fetch from
         └── LinkDead             the vendor says that the file is gone (403, 404, 410)
 
@@ -47,6 +48,10 @@ class VendorBusy(VendorUnreachable):
 
 class StoreUnavailable(Transient):
     """The bucket did not take the object, or did not confirm what it took."""
+
+
+class StoreConflict(Permanent):
+    """Another sound file, with other bytes, is stored under the key. Nothing was overwritten."""
 
 
 class FetchFailed(Transient):

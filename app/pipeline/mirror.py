@@ -3,14 +3,25 @@
 import logging
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
-from app.domain.errors import FetchForbidden, Interrupted, LinkDead, Transient, VendorBusy, VendorUnreachable
+from app.domain.container import Media
+from app.domain.errors import (
+    FetchForbidden,
+    Interrupted,
+    LinkDead,
+    StoreConflict,
+    StoreUnavailable,
+    Transient,
+    VendorBusy,
+    VendorUnreachable,
+)
 from app.domain.generation import Generation
 from app.domain.ledger import Draft, Ledger
 from app.domain.policy import Policy
-from app.domain.ports import Bucket, Download, Fetcher
+from app.domain.ports import Bucket, Download, Fetcher, Parts
 from app.domain.rendition import Rendition
 from app.domain.urls import Urls
 from app.domain.vendor import Vendor
@@ -21,6 +32,8 @@ from app.pipeline.lease import insist, keep_alive
 
 #: upgrades, and the picture that comes with one
 BOUGHT = (*UPGRADES, Kind.IMAGE)
+#: what the files of videos, and of pictures, may be called
+VIDEOS, PICTURES = ("mp4", "mov"), ("jpg", "png", "webp")
 #: what a finished attempt does to the rendition
 Outcome = Callable[[Generation, Rendition, float], None]
 
@@ -31,6 +44,8 @@ class _Claim:
     url: str
     link: str
     alias: str
+    #: whoever had the claim before never said what became of it: the file may be in the bucket
+    lapsed: bool
 
 
 @dataclass(frozen=True)
@@ -54,11 +69,25 @@ def mirror(
         return
     renew = partial(ledger.change, item.task_id, lambda draft: _renew(draft, item, claim, policy))
     hand_over = partial(ledger.change, item.task_id, lambda draft: _finish(draft, item, claim, _hand_over), focus=item)
+    parts = bucket.parts(parts_folder(prefix, item))
     with keep_alive(renew, policy.lease / 3, hand_over):
-        outcome = _attempt(item, claim, ledger, fetcher, bucket, vendor, policy, prefix)
+        outcome = _attempt(item, claim, ledger, fetcher, bucket, parts, vendor, policy, prefix)
     finish = partial(ledger.change, item.task_id, lambda draft: _finish(draft, item, claim, outcome), focus=item)
     rendition = insist(finish, policy.lease)
+    if rendition is not None and rendition.ended and (parts.used or rendition.attempts > 1):
+        with suppress(StoreUnavailable):  # the sweep finds them
+            parts.discard()
     _log(item, rendition)
+
+
+def parts_folder(prefix: str, item: Item) -> str:
+    """Where the pieces of a large file are kept while it is fetched. No task id begins with a dot."""
+    return f"{parts_prefix(prefix)}{item.task_id}/{item.kind}-{item.index}/"
+
+
+def parts_prefix(prefix: str) -> str:
+    """What the keys of all pieces begin with."""
+    return f"{prefix}.parts/"
 
 
 def object_key(prefix: str, task_id: str, kind: Kind, index: int, extension: str) -> str:
@@ -73,6 +102,7 @@ def _attempt(
     ledger: Ledger,
     fetcher: Fetcher,
     bucket: Bucket,
+    parts: Parts,
     vendor: Vendor | None,
     policy: Policy,
     prefix: str,
@@ -80,10 +110,15 @@ def _attempt(
     """Try once. One table of what each failure means."""
     chance = random.random()
     try:
-        with fetcher.fetch(claim.link or claim.url, picture=item.kind is Kind.IMAGE) as download:
+        if claim.lapsed and (found := _find_stored(item, bucket, prefix)):
+            return found
+        with fetcher.fetch(claim.link or claim.url, picture=item.kind is Kind.IMAGE, parts=parts) as download:
             return _put(item, download, bucket, prefix)
     except LinkDead as error:
-        return _seek_other_link(item, claim, str(error), ledger, vendor, policy, chance)
+        return _bury_link(item, claim, str(error), ledger, bucket, vendor, policy, prefix, chance)
+    except StoreConflict as error:
+        reason = str(error)
+        return lambda generation, rendition, now: generation.fail(rendition, reason, now)
     except FetchForbidden as error:
         reason = str(error)
         if not claim.link:
@@ -109,8 +144,45 @@ def _put(item: Item, download: Download, bucket: Bucket, prefix: str) -> Outcome
     key = object_key(prefix, item.task_id, item.kind, item.index, download.media.extension)
     facts = {"sha256": download.sha256, "task-id": item.task_id, "source-host": download.host}
     bucket.put_file(key, download, facts)
-    size, sha256, media = download.bytes, download.sha256, download.media
+    return _stored(key, download.bytes, download.sha256, download.media)
+
+
+def _find_stored(item: Item, bucket: Bucket, prefix: str) -> Outcome | None:
+    """Take over what a worker stored that could not say so any more: the vendor is not asked for the same bytes twice."""
+    assert item.kind is not None
+    is_picture = item.kind is Kind.IMAGE
+    for extension in PICTURES if is_picture else VIDEOS:
+        key = object_key(prefix, item.task_id, item.kind, item.index, extension)
+        found = bucket.find_file(key, item.task_id, picture=is_picture)
+        if found is not None and found.media.extension == extension:
+            log_event("rendition.found", task_id=item.task_id, kind=item.kind, index=item.index, bytes=found.bytes)
+            return _stored(key, found.bytes, found.sha256, found.media)
+    return None
+
+
+def _stored(key: str, size: int, sha256: str, media: Media) -> Outcome:
     return lambda generation, rendition, now: generation.store(rendition, key, size, sha256, media, now)
+
+
+def _bury_link(
+    item: Item,
+    claim: _Claim,
+    error: str,
+    ledger: Ledger,
+    bucket: Bucket,
+    vendor: Vendor | None,
+    policy: Policy,
+    prefix: str,
+    chance: float,
+) -> Outcome:
+    """A link is dead. That loses nothing if the file was stored before; else there may be another link."""
+    try:
+        if found := _find_stored(item, bucket, prefix):
+            return found
+    except StoreUnavailable as unavailable:
+        reason = f"{error}; {unavailable}"
+        return lambda generation, rendition, now: generation.retry_later(rendition, reason, now, policy, chance)
+    return _seek_other_link(item, claim, error, ledger, vendor, policy, chance)
 
 
 def _seek_other_link(
@@ -162,11 +234,12 @@ def _claim(draft: Draft, item: Item, policy: Policy) -> _Claim | None:
     rendition = draft.find(item)
     if generation is None or rendition is None:
         return None
+    lapsed = rendition.work.leased
     fence = generation.claim_mirror(rendition, draft.now, policy)
     if fence is None:
         return None
     alias = _alias(generation, item)
-    return _Claim(fence, rendition.url, rendition.link, alias)
+    return _Claim(fence, rendition.url, rendition.link, alias, lapsed)
 
 
 def _alias(generation: Generation, item: Item) -> str:

@@ -1,14 +1,18 @@
-"""The periodic jobs: the sweep enqueues what is due and what was lost; the checks look whether the bucket is there, and what is
-left in the vendor's account."""
+"""The periodic jobs: the sweep enqueues what is due and what was lost; the checks look whether the bucket is there, what is left
+in it of transfers that are over, and what is left in the vendor's account."""
 
 from app.domain.errors import StoreUnavailable, VendorUnreachable
 from app.domain.ledger import Ledger, Tick
 from app.domain.ports import Bucket
 from app.domain.vendor import Vendor
+from app.domain.work import Item, Step
 from app.logs import log_event
+from app.pipeline.mirror import parts_prefix
 
 #: seconds between two looks at the account's balance
 ACCOUNT_EVERY = 300.0
+#: seconds between two looks for pieces that were left over
+PARTS_EVERY = 3600.0
 
 
 def sweep(ledger: Ledger, every: float) -> Tick | None:
@@ -40,6 +44,36 @@ def check_bucket(ledger: Ledger, bucket: Bucket, every: float) -> None:
         error = str(failure)
         log_event("bucket.unavailable", error=error)
     ledger.note_health({"bucket_at": "", "bucket_error": error})
+
+
+def sweep_parts(ledger: Ledger, bucket: Bucket, prefix: str) -> None:
+    """Delete the pieces of large files that nobody will go on with, every hour. :raises LedgerUnavailable:
+
+    They are left where a worker was killed just after its file was stored, or could not reach the bucket then. Those of a
+    rendition that is still wanted stay, however long its link has been failing.
+    """
+    if not ledger.take_turn("sweep_parts", PARTS_EVERY):
+        return
+    try:
+        bucket.check()  # which is soon over if nothing answers: quick steps wait behind this one
+        for folder in bucket.list_parts(parts_prefix(prefix)):
+            if _is_over(ledger, folder):
+                bucket.parts(f"{parts_prefix(prefix)}{folder}/").discard()
+                log_event("parts.swept", folder=folder)
+    except StoreUnavailable as failure:
+        log_event("parts.unswept", error=str(failure))
+
+
+def _is_over(ledger: Ledger, folder: str) -> bool:
+    """Whether a folder is of a rendition that has ended, or that nobody knows. What is not a folder of ours is left alone."""
+    task_id, _, name = folder.partition("/")
+    kind, _, index = name.rpartition("-")
+    try:
+        item = Item.parse(f"{Step.MIRROR}/{task_id}/{kind}/{index}")
+    except ValueError:
+        return False
+    rendition = ledger.read(task_id).find(item)
+    return rendition is None or rendition.ended
 
 
 def check_account(ledger: Ledger, vendor: Vendor, warn_below: float | None) -> None:

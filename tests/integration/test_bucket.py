@@ -61,6 +61,7 @@ def no_aws(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def bucket(s3: tuple[int, Path], monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Bucket]:
     set_environment(monkeypatch, s3[0])
     bucket = S3Bucket("reels")
+    bucket.client.delete_object(Bucket="reels", Key=KEY)
     yield bucket
     bucket.client.close()
 
@@ -183,7 +184,7 @@ def test_wrong_keys_are_named_and_not_shown(s3: tuple[int, Path], monkeypatch: p
     bucket = S3Bucket("reels")
     with pytest.raises(StoreUnavailable, match="access refused: check AWS_ACCESS_KEY_ID") as checked:
         bucket.check()
-    with pytest.raises(StoreUnavailable, match=r"cannot store: (InvalidAccessKeyId|SignatureDoesNotMatch)") as put:
+    with pytest.raises(StoreUnavailable, match="cannot store: 403: access refused: check AWS_ACCESS") as put:
         bucket.put_file(KEY, download(), METADATA)
     assert "b1g-secret" not in f"{checked.value} {put.value}"
     bucket.client.close()
@@ -252,6 +253,11 @@ def store() -> Iterator[tuple[S3Bucket, Stubber]]:
     client.close()
 
 
+def absent(stubber: Stubber) -> None:
+    """There is no object yet."""
+    stubber.add_client_error("head_object", "404", "Not Found", 404)
+
+
 def body(content: bytes) -> StreamingBody:
     return StreamingBody(io.BytesIO(content), len(content))
 
@@ -260,7 +266,10 @@ def test_the_upload_carries_its_length_type_and_checksum(store: tuple[S3Bucket, 
     some = download()
     expected = {"ContentLength": len(BODY), "ContentType": "video/mp4", "ChecksumSHA256": base64_sha256(BODY)}
     where = {"Bucket": "reels", "Key": KEY}
-    store[1].add_response("put_object", {}, where | expected | {"Body": some.file, "Metadata": METADATA})
+    absent(store[1])
+    store[1].add_response(
+        "put_object", {}, where | expected | {"Body": some.file, "Metadata": METADATA, "IfNoneMatch": "*"}
+    )
     head = {"ContentLength": len(BODY), "ETag": f'"{some.md5}"'}
     store[1].add_response("head_object", head, where | {"ChecksumMode": "ENABLED"})
     store[0].put_file(KEY, some, METADATA)
@@ -277,6 +286,7 @@ def test_the_upload_carries_its_length_type_and_checksum(store: tuple[S3Bucket, 
 def test_an_encrypted_object_is_confirmed_by_its_sha256(
     store: tuple[S3Bucket, Stubber], encryption: dict[str, str]
 ) -> None:
+    absent(store[1])
     store[1].add_response("put_object", {})
     head = {"ContentLength": len(BODY), "ETag": '"0123"', "ChecksumSHA256": base64_sha256(BODY)}
     store[1].add_response("head_object", head | encryption)
@@ -296,6 +306,7 @@ def test_an_encrypted_object_is_confirmed_by_its_sha256(
 def test_an_object_without_good_proof_is_read_back(
     store: tuple[S3Bucket, Stubber], proof: dict[str, str], intact: bool
 ) -> None:
+    absent(store[1])
     store[1].add_response("put_object", {})
     store[1].add_response("head_object", {"ContentLength": len(BODY)} | proof)
     store[1].add_response("get_object", {"Body": body(BODY if intact else BODY[:-1] + b"?")})
@@ -307,10 +318,19 @@ def test_an_object_without_good_proof_is_read_back(
 
 
 def test_an_object_that_is_cut_short_when_read_back_is_not_confirmed(store: tuple[S3Bucket, Stubber]) -> None:
+    absent(store[1])
     store[1].add_response("put_object", {})
     store[1].add_response("head_object", {"ContentLength": len(BODY), "ETag": '"0123"'})
     store[1].add_response("get_object", {"Body": StreamingBody(io.BytesIO(BODY[:-1]), len(BODY))})
     with pytest.raises(StoreUnavailable, match="cannot store: IncompleteReadError"):
+        store[0].put_file(KEY, download(), METADATA)
+
+
+def test_an_object_that_was_confirmed_and_is_not_there_is_not_stored(store: tuple[S3Bucket, Stubber]) -> None:
+    absent(store[1])
+    store[1].add_response("put_object", {})
+    absent(store[1])
+    with pytest.raises(StoreUnavailable, match=f"{KEY}: not confirmed: it is not there$"):
         store[0].put_file(KEY, download(), METADATA)
 
 
@@ -336,6 +356,7 @@ def test_json_without_that_is_read_back(store: tuple[S3Bucket, Stubber], answer:
 
 @pytest.mark.parametrize("code", ["SlowDown", "AccessDenied", "InternalError"])
 def test_what_the_store_says_is_named(store: tuple[S3Bucket, Stubber], code: str) -> None:
+    absent(store[1])
     store[1].add_client_error("put_object", code, "no", 503)
     with pytest.raises(StoreUnavailable, match=f"bucket reels, {KEY}: cannot store: {code}$"):
         store[0].put_file(KEY, download(), METADATA)

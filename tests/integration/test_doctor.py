@@ -392,6 +392,7 @@ def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stubber]:
     with Stubber(client) as stubber:
         monkeypatch.setattr(bucket_probe, "make_client", lambda **_: client)
         stubber.add_response("head_bucket", {})
+        stubber.add_client_error("head_object", "404", "Not Found", 404)
         yield stubber
         stubber.assert_no_pending_responses()
 
@@ -451,7 +452,7 @@ def test_a_probe_that_may_not_be_deleted_is_named(store: Stubber) -> None:
     assert left.text.endswith("cannot be deleted: AccessDenied")
 
 
-PUT = ("Bucket", "Key", "Body", "ContentLength", "ContentType", "ChecksumSHA256", "Metadata")
+PUT = ("Bucket", "Key", "Body", "ContentLength", "ContentType", "ChecksumSHA256", "Metadata", "IfNoneMatch")
 
 
 # --- vendor and clocks -----------------------------------------------------------------------------------------------------

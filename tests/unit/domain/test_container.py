@@ -9,6 +9,28 @@ from pathlib import Path
 import pytest
 
 from app.domain.container import Media, NotMedia, inspect
+from app.domain.media import CHUNK
+from tests.support.films import (
+    DATA,
+    SIGNATURE,
+    box,
+    chunk,
+    endless_box,
+    ftyp,
+    large_box,
+    movie,
+    png,
+    riff_chunk,
+    sample_entry,
+    tables,
+    times,
+    track,
+    vp8,
+    vp8l,
+    vp8x,
+    webp,
+    with_tracks,
+)
 
 MEDIA = Path(__file__).parents[2] / "media"
 SAMPLES = Path(__file__).parents[3] / "app" / "simulator" / "media"
@@ -21,64 +43,13 @@ def look(data: bytes, *, picture: bool = False) -> Media:
     return inspect(io.BytesIO(data), len(data), picture=picture)
 
 
-def box(kind: bytes, *content: bytes) -> bytes:
-    body = b"".join(content)
-    return struct.pack(">I4s", 8 + len(body), kind) + body
-
-
-def large_box(kind: bytes, content: bytes) -> bytes:
-    return struct.pack(">I4sQ", 1, kind, 16 + len(content)) + content
-
-
-def ftyp(brand: bytes = b"isom") -> bytes:
-    return box(b"ftyp", brand, bytes(4))
-
-
-def track(
-    handler: bytes, width: int, height: int, *media: bytes, version: int = 0, matrix: tuple[int, ...] = (0,) * 9
-) -> bytes:
-    header = bytes([version, 0, 0, 0]) + bytes(36 if version == 0 else 48) + struct.pack(">9i", *matrix)
-    tkhd = box(b"tkhd", header, struct.pack(">II", width << 16, height << 16))
-    return box(b"trak", tkhd, box(b"mdia", *media, box(b"hdlr", bytes(8), handler, bytes(12))))
-
-
-def times(kind: bytes, scale: int, duration: int, *, version: int = 0) -> bytes:
-    start = bytes([version, 0, 0, 0]) + bytes(8 if version == 0 else 16)
-    return box(kind, start, struct.pack(">II" if version == 0 else ">IQ", scale, duration), bytes(80))
-
-
-def sample_sizes(count: int, *, kind: bytes = b"stsz") -> bytes:
-    return box(b"minf", box(b"stbl", box(kind, bytes(8), struct.pack(">I", count))))
-
-
-def movie(*tracks: bytes, scale: int = 1000, duration: int = 8000, version: int = 0) -> bytes:
-    header = times(b"mvhd", scale, duration, version=version)
-    return box(b"moov", header, *(tracks or (track(b"vide", 640, 360),)))
-
-
-def with_tracks(*tracks: bytes) -> bytes:
-    return ftyp() + movie(*tracks) + box(b"mdat", b"x")
-
-
-def chunk(kind: bytes, content: bytes) -> bytes:
-    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-
-
-SIGNATURE = b"\x89PNG\r\n\x1a\n"
+PNG = png(3, 2)
 IHDR = chunk(b"IHDR", struct.pack(">IIBBBBB", 3, 2, 8, 2, 0, 0, 0))
 IDAT = chunk(b"IDAT", zlib.compress(bytes(2 * (1 + 3 * 3))))
-PNG = SIGNATURE + IHDR + IDAT + chunk(b"IEND", b"")
-
-
-def webp(kind: bytes, content: bytes) -> bytes:
-    body = b"WEBP" + kind + struct.pack("<I", len(content)) + content
-    return b"RIFF" + struct.pack("<I", len(body)) + body
-
-
 WEBPS = {
-    "extended": webp(b"VP8X", bytes(4) + (639).to_bytes(3, "little") + (359).to_bytes(3, "little")),
-    "lossless": webp(b"VP8L", b"\x2f" + (639 | 359 << 14).to_bytes(4, "little") + bytes(5)),
-    "lossy": webp(b"VP8 ", bytes(3) + b"\x9d\x01\x2a" + struct.pack("<HH", 640, 360) + bytes(2)),
+    "extended": webp(vp8x(640, 360), vp8(640, 360)),
+    "lossless": webp(vp8l(640, 360)),
+    "lossy": webp(vp8(640, 360)),
 }
 
 
@@ -92,28 +63,32 @@ def test_a_portrait_video_is_higher_than_wide() -> None:
 
 
 def test_the_quicktime_brand_makes_a_mov() -> None:
-    sound = track(b"soun", 0, 0, sample_sizes(88))
-    data = ftyp(b"qt  ") + movie(track(b"vide", 64, 32), sound) + box(b"mdat", b"x")
+    sound = track(b"soun", stbl=tables(88))
+    data = ftyp(b"qt  ") + DATA + movie(track(b"vide", 64, 32), sound)
     assert Media("video/quicktime", "mov", 64, 32, 8.0, audio=True) == look(data)
 
 
 @pytest.mark.parametrize("version", [0, 1])
 def test_both_versions_of_the_headers_are_read(version: int) -> None:
-    data = ftyp() + movie(track(b"vide", 1920, 1080, version=version), version=version) + box(b"mdat", b"x")
+    data = ftyp() + DATA + movie(track(b"vide", 1920, 1080, version=version), version=version)
     assert Media("video/mp4", "mp4", 1920, 1080, 8.0, audio=False) == look(data)
 
 
 def test_the_size_is_the_video_tracks_whatever_the_order_of_tracks() -> None:
-    media = look(ftyp() + movie(track(b"soun", 0, 0), track(b"vide", 64, 32)) + box(b"mdat", b"x"))
+    media = look(with_tracks(track(b"soun"), track(b"vide", 64, 32)))
     assert (media.width, media.height) == (64, 32)
 
 
 def test_a_box_may_have_a_64_bit_length() -> None:
-    assert look(ftyp() + movie() + large_box(b"mdat", b"x" * 9)).seconds == 8.0
+    assert (
+        look(ftyp() + large_box(b"mdat", b"x" * 9) + movie(track(b"vide", 4, 4, stbl=tables(9, at=32)))).seconds == 8.0
+    )
 
 
 def test_the_last_box_may_reach_to_the_end_of_the_file() -> None:
-    assert look(ftyp() + movie() + struct.pack(">I4s", 0, b"mdat") + b"x" * 9).seconds == 8.0
+    head = ftyp() + movie(track(b"vide", 4, 4, stbl=tables(9, at=1000)))
+    filler = box(b"free", bytes(1000 - 16 - len(head)))
+    assert look(head + filler + endless_box(b"mdat", b"x" * 9)).seconds == 8.0
 
 
 @pytest.mark.parametrize("name", ["result-720p.mp4", "origin-720p-portrait.mp4", "upgrade-1080p.mp4", "upgrade-4k.mp4"])
@@ -128,21 +103,20 @@ PICTURES = track(b"vide", 64, 32)
     ("tracks", "audio"),
     [
         ([PICTURES], False),
-        ([track(b"vide", 64, 32, times(b"mdhd", 1000, 8000), sample_sizes(99))], False),
-        ([PICTURES, track(b"soun", 0, 0)], False),
-        ([PICTURES, track(b"soun", 0, 0, times(b"mdhd", 44100, 0), sample_sizes(0))], False),
-        ([PICTURES, track(b"soun", 0, 0, times(b"mdhd", 44100, 0xFFFFFFFF), sample_sizes(0))], False),
-        ([PICTURES, track(b"soun", 0, 0, box(b"minf", box(b"stbl", box(b"stsz", bytes(4)))))], False),
-        ([PICTURES, track(b"text", 0, 0, times(b"mdhd", 1000, 8000), sample_sizes(9))], False),
-        ([PICTURES, track(b"soun", 0, 0, times(b"mdhd", 44100, 89224))], True),
-        ([PICTURES, track(b"soun", 0, 0, times(b"mdhd", 44100, 89224, version=1))], True),
-        ([PICTURES, track(b"soun", 0, 0, times(b"mdhd", 44100, 0), sample_sizes(88))], True),
-        ([PICTURES, track(b"soun", 0, 0, sample_sizes(256, kind=b"stz2"))], True),
-        ([track(b"soun", 0, 0, sample_sizes(88)), PICTURES], True),
-        ([PICTURES, track(b"soun", 0, 0), track(b"soun", 0, 0, sample_sizes(88))], True),
-        ([PICTURES, track(b"soun", 0, 0, sample_sizes(88)), track(b"soun", 0, 0)], True),
-        ([PICTURES, box(b"mvex"), track(b"soun", 0, 0, times(b"mdhd", 44100, 0), sample_sizes(0))], None),
-        ([PICTURES, box(b"mvex"), track(b"soun", 0, 0, times(b"mdhd", 44100, 89224))], True),
+        ([track(b"vide", 64, 32, mdhd=times(b"mdhd", 1000, 8000), stbl=tables(99))], False),
+        ([PICTURES, track(b"soun")], False),
+        ([PICTURES, track(b"soun", mdhd=times(b"mdhd", 44100, 0))], False),
+        ([PICTURES, track(b"soun", mdhd=times(b"mdhd", 44100, 0xFFFFFFFF))], False),
+        ([PICTURES, track(b"text", mdhd=times(b"mdhd", 1000, 8000), stbl=tables(9))], False),
+        ([PICTURES, track(b"soun", mdhd=times(b"mdhd", 44100, 89224))], True),
+        ([PICTURES, track(b"soun", mdhd=times(b"mdhd", 44100, 89224, version=1))], True),
+        ([PICTURES, track(b"soun", mdhd=times(b"mdhd", 44100, 0), stbl=tables(88))], True),
+        ([PICTURES, track(b"soun", stbl=tables(256, kind=b"stz2"))], True),
+        ([track(b"soun", stbl=tables(88)), PICTURES], True),
+        ([PICTURES, track(b"soun"), track(b"soun", stbl=tables(88))], True),
+        ([PICTURES, track(b"soun", stbl=tables(88)), track(b"soun")], True),
+        ([PICTURES, box(b"mvex"), track(b"soun", mdhd=times(b"mdhd", 44100, 0))], None),
+        ([PICTURES, box(b"mvex"), track(b"soun", mdhd=times(b"mdhd", 44100, 89224))], True),
         ([PICTURES, box(b"mvex")], False),
     ],
     ids=[
@@ -151,7 +125,6 @@ PICTURES = track(b"vide", 64, 32)
         "a bare sound track",
         "no samples",
         "unknown duration, no samples",
-        "a table cut short",
         "subtitles",
         "a duration",
         "a 64-bit duration",
@@ -169,6 +142,7 @@ def test_sound_is_a_sound_track_with_something_in_it(tracks: list[bytes], audio:
     assert look(with_tracks(*tracks)).audio is audio
 
 
+AVC = sample_entry(b"avc1", box(b"avcC", b"\x01\x64\x00\x1f\xff"))
 ONE, MINUS, W = 0x10000, -0x10000, 0x40000000
 
 
@@ -191,9 +165,53 @@ def test_a_video_that_its_player_turns_has_the_size_that_is_shown(
     assert (media.width, media.height) == size
 
 
+def units(length: int, *sizes: int) -> bytes:
+    """A sample of units, with so many bytes of length before each."""
+    return b"".join(size.to_bytes(length) + b"u" * size for size in sizes)
+
+
+def coded(coding: bytes, length: int, sample: bytes, *, behind: bytes = b"") -> bytes:
+    """A film of one sample. :param behind: what follows in the description of its coding"""
+    last = bytes([0xFC | length - 1])
+    settings = box(b"hvcC", bytes(21), last, b"\0") if coding in (b"hvc1", b"hev1") else box(b"avcC", bytes(4), last)
+    entry = sample_entry(coding, settings + behind)
+    return ftyp() + box(b"mdat", sample) + movie(track(b"vide", 4, 4, stbl=tables(1, size=len(sample), entry=entry)))
+
+
+@pytest.mark.parametrize("coding", [b"avc1", b"avc3", b"hvc1", b"hev1"])
+@pytest.mark.parametrize("length", [1, 2, 4])
+def test_units_with_lengths_of_any_size_fill_their_sample(coding: bytes, length: int) -> None:
+    assert look(coded(coding, length, units(length, 5, 200, 1))).width == 4
+    for damaged in (units(length, 5, 200, 1)[:-1], units(length, 5)[:-2] + b"uuuu", bytes(100)):
+        with pytest.raises(NotMedia, match="its units do not fill it"):
+            look(coded(coding, length, damaged))
+
+
+@pytest.mark.parametrize("behind", [bytes(4), box(b"btrt", bytes(12)), box(b"pasp", bytes(8)) + bytes(4)])
+def test_zeros_at_the_end_of_a_description_are_no_damage(behind: bytes) -> None:
+    assert look(coded(b"avc1", 4, units(4, 9), behind=behind)).width == 4
+
+
+def test_a_unit_of_nothing_is_no_damage_beside_others() -> None:
+    assert look(coded(b"avc1", 4, units(4, 0, 9, 0))).width == 4
+
+
+def test_millions_of_samples_are_gone_through_in_little_time() -> None:
+    many = 5_000_000
+    stsz = box(b"stsz", struct.pack(">III", 0, 1, many))
+    stbl = tables(1).replace(box(b"stsz", struct.pack(">III", 0, 1, 1)), stsz)
+    stbl = stbl.replace(struct.pack(">IIII", 1, 1, 1, 1), struct.pack(">IIII", 1, 1, many, 1))
+    started = time.monotonic()
+    data = ftyp() + box(b"mdat", bytes(many)) + movie(track(b"vide", 4, 4), track(b"soun", stbl=stbl))
+    assert look(data).audio is True
+    with pytest.raises(NotMedia, match="outside the file's data"):
+        look(with_tracks(track(b"vide", 4, 4), track(b"soun", stbl=stbl)))
+    assert time.monotonic() - started < 5
+
+
 @pytest.mark.parametrize("duration", [0, 0xFFFFFFFF])
 def test_a_video_may_leave_its_length_unsaid(duration: int) -> None:
-    assert look(ftyp() + movie(duration=duration) + box(b"mdat", b"x")).seconds is None
+    assert look(ftyp() + DATA + movie(duration=duration)).seconds is None
 
 
 @pytest.mark.parametrize(
@@ -208,22 +226,32 @@ def test_a_video_may_leave_its_length_unsaid(duration: int) -> None:
         (VIDEO[:20], "ends inside box 'ftyp'"),
         (VIDEO + b"abc", "ends inside a box header"),
         (JPEG, "ends inside box"),
-        (movie() + ftyp() + box(b"mdat", b"x"), "begins with box 'moov' in place of 'ftyp'"),
+        (movie() + ftyp() + DATA, "begins with box 'moov' in place of 'ftyp'"),
         (box(b"free"), "no box 'ftyp'"),
-        (ftyp() + box(b"mdat", b"x"), "no box 'moov'"),
+        (ftyp() + DATA, "no box 'moov'"),
         (ftyp() + movie(), "no content in box 'mdat'"),
         (ftyp() + movie() + box(b"mdat"), "no content in box 'mdat'"),
-        (ftyp() + box(b"moov", track(b"vide", 1, 1)) + box(b"mdat", b"x"), "no box 'mvhd'"),
-        (ftyp() + movie(track(b"soun", 0, 0)) + box(b"mdat", b"x"), "no video track"),
-        (ftyp() + movie(track(b"vide", 0, 0)) + box(b"mdat", b"x"), "no picture size"),
+        (ftyp() + DATA + box(b"moov", track(b"vide", 1, 1)), "no box 'mvhd'"),
+        (with_tracks(track(b"soun")), "no video track"),
+        (with_tracks(track(b"vide", 0, 0)), "no picture size"),
         (ftyp() + movie() + struct.pack(">I4s", 7, b"mdat"), "claims a length of 7 bytes"),
-        (ftyp() + box(b"moov", struct.pack(">I4s", 0, b"mvhd")) + box(b"mdat", b"x"), "claims a length of 0 bytes"),
-        (ftyp() + box(b"moov", box(b"mvhd", b"\x07" + bytes(99))) + box(b"mdat", b"x"), "'mvhd' is malformed"),
-        (ftyp() + box(b"moov", box(b"mvhd", bytes(5))) + box(b"mdat", b"x"), "'mvhd' is malformed"),
-        (with_tracks(track(b"vide", 1, 1), track(b"soun", 0, 0, box(b"mdhd", bytes(5)))), "'mdhd' is malformed"),
-        (ftyp() + box(b"moov", struct.pack(">I4s", 999, b"mvhd")) + box(b"mdat", b"x"), "ends inside box 'mvhd'"),
+        (ftyp() + box(b"moov", struct.pack(">I4s", 0, b"mvhd")) + DATA, "claims a length of 0 bytes"),
+        (ftyp() + box(b"moov", box(b"mvhd", b"\x07" + bytes(99))) + DATA, "'mvhd' is malformed"),
+        (ftyp() + box(b"moov", box(b"mvhd", bytes(5))) + DATA, "'mvhd' is malformed"),
+        (with_tracks(track(b"vide", 1, 1), track(b"soun", mdhd=box(b"mdhd", bytes(5)))), "'mdhd' is malformed"),
+        (ftyp() + box(b"moov", struct.pack(">I4s", 999, b"mvhd")) + DATA, "ends inside box 'mvhd'"),
+        (with_tracks(track(b"vide", 1, 1, stbl=tables(401))), "bytes 24 to 425, which is outside the file's data"),
+        (with_tracks(track(b"vide", 1, 1, stbl=tables(1, at=20))), "bytes 20 to 21, which is outside"),
+        (with_tracks(track(b"vide", 1, 1, stbl=tables(0))), "the video track has no samples"),
+        (with_tracks(track(b"vide", 1, 1, stbl=tables(1, entry=sample_entry(b"avc1")))), "'avc1' has no box 'avcC'"),
+        (with_tracks(track(b"vide", 1, 1, stbl=tables(9, entry=AVC))), "at byte 24 is damaged: its units do not fill"),
+        (with_tracks(track(b"vide", 1, 1, stbl=tables(1, entry=box(b"stsd", bytes(8))))), "box 'stsd' is empty"),
+        (with_tracks(PICTURES, PICTURES), "two tracks of one number"),
+        (with_tracks(PICTURES) + DATA + ftyp(), "two files in one: a second box 'ftyp' at byte"),
+        (with_tracks(PICTURES) + bytes(8), "box 00000000 in the file claims a length of 0 bytes"),
+        (with_tracks(PICTURES) + struct.pack(">II", 8, 0), "box 00000000 in the file is no box"),
         (ftyp() + box(b"free") * 30_000, "more than 20000 boxes"),
-        (ftyp() + box(b"moov", box(b"free") * 200) + box(b"mdat", b"x"), "more than 100 boxes in box 'moov'"),
+        (ftyp() + box(b"moov", box(b"free") * 200) + DATA, "more than 100 boxes in box 'moov'"),
     ],
 )
 def test_what_is_no_whole_video_is_refused_by_name(data: bytes, message: str) -> None:
@@ -237,6 +265,13 @@ def test_a_jpeg_tells_its_size() -> None:
 
 def test_a_jpeg_may_be_padded_at_its_end() -> None:
     assert look(JPEG + bytes(16), picture=True).width == 640
+
+
+@pytest.mark.parametrize("length", range(3))
+def test_the_end_mark_of_a_jpeg_is_found_where_two_reads_meet(length: int) -> None:
+    scan = JPEG.index(b"\xff\xda")
+    begin = JPEG[: scan + 2 + int.from_bytes(JPEG[scan + 2 : scan + 4])]
+    assert look(begin + b"x" * (CHUNK - length) + b"\xff\xd9", picture=True).width == 640
 
 
 def test_a_png_tells_its_size() -> None:
@@ -255,22 +290,30 @@ def test_a_webp_tells_its_size(form: str) -> None:
         (b"<html>", "an HTML page, not a picture"),
         (VIDEO, "no JPEG, PNG or WebP"),
         (JPEG[:-2], "no end mark"),
+        (JPEG + b"more", "4 bytes behind a JPEG's end"),
         (JPEG[:100], "ends inside"),
         (b"\xff\xd8\xff\xd9", "ends inside a JPEG segment"),
         (b"\xff\xd8ab", "no marker at byte 2"),
         (b"\xff\xd8\xff\xd8\x00\x04", "marker d8 at byte 2"),
         (b"\xff\xd8\xff\xda\x00\x02..\xff\xd9", "no frame header"),
         (b"\xff\xd8" + b"\xff" * 50_000, "more than 20000 segments"),
+        (JPEG.replace(b"\xff\xdb", b"\xff\xe5"), "it has no tables"),
+        (JPEG.replace(b"\xff\xc4", b"\xff\xe5"), "it has no tables"),
         (PNG[:-1], "ends inside PNG chunk b'IEND'"),
         (SIGNATURE + IHDR + IDAT, "ends inside a PNG chunk header"),
-        (PNG.replace(IDAT[8:12], b"\0\0\0\0"), "chunk b'IDAT' is damaged"),
-        (SIGNATURE + IDAT + chunk(b"IEND", b""), "it has no IHDR"),
+        (PNG[:45] + b"????" + PNG[49:], "chunk b'IDAT' is damaged"),
+        (SIGNATURE + IDAT + chunk(b"IEND", b""), "chunk b'IDAT' at byte 8"),
+        (SIGNATURE + chunk(b"IHDR", b"") + IDAT + chunk(b"IEND", b""), "it has no IHDR"),
+        (PNG + b"more", "4 bytes behind a PNG's end"),
+        (SIGNATURE + IHDR + IDAT + chunk(b"teXt", b"") + IDAT + chunk(b"IEND", b""), "chunk b'IDAT' at byte"),
         (SIGNATURE + IHDR + chunk(b"IEND", b""), "it has no IDAT"),
         (SIGNATURE + IHDR + IDAT * 20_001, "more than 20000 chunks"),
         (WEBPS["lossy"][:-1], "ends inside a WebP"),
         (WEBPS["lossy"] + b"..", "malformed WebP"),
-        (webp(b"ABCD", bytes(10)), "begins with chunk b'ABCD'"),
-        (webp(b"VP8 ", bytes(3) + b"\x9d\x01\x2a" + bytes(6)), "no size"),
+        (webp(riff_chunk(b"ABCD", bytes(10))), "chunk b'ABCD' is no picture"),
+        (webp(vp8(0, 0)), "no size"),
+        (webp(riff_chunk(b"VP8 ", vp8(640, 360)[8:40])), "chunk b'VP8 ' is no picture"),
+        (webp(vp8x(640, 360), riff_chunk(b"EXIF", b"x")), "it has no picture"),
     ],
 )
 def test_what_is_no_whole_picture_is_refused_by_name(data: bytes, message: str) -> None:
@@ -296,7 +339,7 @@ def test_no_cut_file_passes(data: bytes) -> None:
 
 def test_damage_of_any_kind_ends_soon_and_in_no_other_error() -> None:
     chance = random.Random(20)
-    sound = track(b"soun", 0, 0, times(b"mdhd", 44100, 0), sample_sizes(9))
+    sound = track(b"soun", mdhd=times(b"mdhd", 44100, 0), stbl=tables(9))
     seeds = [with_tracks(sound, track(b"vide", 4, 4)), JPEG[:2000], PNG]
     started = time.monotonic()
     for number in range(6000):

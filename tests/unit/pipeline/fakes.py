@@ -11,7 +11,7 @@ from app.domain.container import Media
 from app.domain.errors import LedgerUnavailable, StoreUnavailable
 from app.domain.generation import Generation
 from app.domain.ledger import Draft, Entry, Health, Limit, Page, Pending, Recorded, Route, Slot, Tick, Trust
-from app.domain.ports import Download
+from app.domain.ports import Download, Parts, Stored
 from app.domain.requests import Request
 from app.domain.states import State
 from app.domain.submission import Submission
@@ -254,13 +254,42 @@ class ScriptedFetcher:
     failure: BaseException | None = None
     fetched: list[tuple[str, bool]] = field(default_factory=list)
     media: Media = field(default_factory=lambda: Media("video/mp4", "mp4", 1280, 720, 8.0))
+    #: the file is so large that a piece of it is kept
+    keeps: bool = False
 
     @contextmanager
-    def fetch(self, url: str, *, picture: bool = False) -> Iterator[Download]:
+    def fetch(self, url: str, *, picture: bool = False, parts: Parts | None = None) -> Iterator[Download]:
         self.fetched.append((url, picture))
+        if parts is not None and self.keeps:
+            parts.keep("v", 0, b"piece")
         if self.failure is not None:
             raise self.failure
         yield Download(io.BytesIO(b"video"), 5, "ab" * 32, "cd" * 16, self.media, "x")
+
+
+@dataclass
+class MemoryParts:
+    """Keeps pieces of a rendition in the bucket that it belongs to."""
+
+    bucket: "MemoryBucket"
+    folder: str
+    used: bool = False
+
+    def find(self, version: str) -> list[str]:
+        return []
+
+    def read(self, name: str) -> bytes:
+        raise StoreUnavailable("no such piece")
+
+    def keep(self, version: str, number: int, piece: bytes) -> None:
+        self.used = True
+        self.bucket.pieces.append(self.folder)
+
+    def discard(self) -> None:
+        self.bucket.discarded.append(self.folder)
+        if self.bucket.failure is not None:
+            raise self.bucket.failure
+        self.bucket.pieces = [folder for folder in self.bucket.pieces if folder != self.folder]
 
 
 @dataclass
@@ -270,6 +299,13 @@ class MemoryBucket:
     failure: BaseException | None = None
     files: dict[str, dict[str, str]] = field(default_factory=dict)
     texts: dict[str, str] = field(default_factory=dict)
+    #: by key, what a former worker has stored, and for which generation; an exception is raised
+    found: dict[str, tuple[str, Stored] | BaseException] = field(default_factory=dict)
+    looked_for: list[tuple[str, bool]] = field(default_factory=list)
+    #: folders of pieces that are kept, and those that were discarded
+    pieces: list[str] = field(default_factory=list)
+    discarded: list[str] = field(default_factory=list)
+    listed: int = 0
     before_put: Callable[[], None] = lambda: None
     before_put_json: Callable[[], object] = lambda: None
 
@@ -278,6 +314,22 @@ class MemoryBucket:
         if self.failure is not None:
             raise self.failure
         self.files[key] = metadata
+
+    def find_file(self, key: str, task_id: str, *, picture: bool = False) -> Stored | None:
+        self.looked_for.append((key, picture))
+        found = self.found.get(key)
+        if isinstance(found, BaseException):
+            raise found
+        return found[1] if found and found[0] == task_id else None
+
+    def parts(self, folder: str) -> MemoryParts:
+        return MemoryParts(self, folder)
+
+    def list_parts(self, prefix: str) -> list[str]:
+        self.listed += 1
+        if self.failure is not None:
+            raise self.failure
+        return sorted({folder.removeprefix(prefix).rstrip("/") for folder in self.pieces})
 
     def put_json(self, key: str, text: str) -> None:
         self.before_put_json()

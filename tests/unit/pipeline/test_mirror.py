@@ -1,5 +1,7 @@
 """Mirroring: what each outcome of an attempt does to the rendition, and where a dead link is renewed."""
 
+import json
+
 import pytest
 
 from app.domain.container import Media
@@ -9,12 +11,14 @@ from app.domain.errors import (
     Interrupted,
     LedgerUnavailable,
     LinkDead,
+    StoreConflict,
     StoreUnavailable,
     VendorUnreachable,
 )
 from app.domain.generation import Generation
 from app.domain.ledger import Limit
 from app.domain.policy import DEAD_ROUNDS, Policy
+from app.domain.ports import Stored
 from app.domain.rendition import Order, Rendition, RenditionState
 from app.domain.states import State
 from app.domain.urls import NO_URLS, Urls
@@ -22,6 +26,7 @@ from app.domain.vendor import Progress, Verdict
 from app.domain.work import Item, Kind, Step
 from app.pipeline import lease
 from app.pipeline import mirror as module
+from app.pipeline.manifest import render
 from app.pipeline.mirror import Renewal, mirror, object_key, renew_link
 from tests.unit.pipeline.fakes import Died, MemoryBucket, MemoryLedger, ScriptedFetcher, ScriptedVendor
 
@@ -173,6 +178,149 @@ def test_an_outcome_that_cannot_be_written_down_is_brought_again(
     attempt.ledger.outages = set()
     attempt.ledger.now += 1
     assert attempt.run().state is RenditionState.STORED
+
+
+# --- what is in the bucket already -------------------------------------------------------------------------------------
+
+FOUND = Stored(7, "ef" * 32, Media("video/mp4", "mp4", 640, 360, 2.0))
+KEY = "veo/t1/result-0.mp4"
+
+
+def _die(attempt: Attempt) -> None:
+    """A worker is killed with the claim in its hands, and the lease ends."""
+    attempt.fetcher.failure = Died()
+    with pytest.raises(Died):
+        attempt.run()
+    attempt.fetcher.failure, attempt.ledger.now = None, attempt.ledger.now + 60.0
+
+
+def test_what_a_killed_worker_had_stored_is_taken_over_and_not_fetched_again(attempt: Attempt) -> None:
+    _die(attempt)
+    attempt.fetcher.fetched.clear()
+    attempt.bucket.found[KEY] = ("t1", FOUND)
+    rendition = attempt.run()
+    assert (rendition.state, rendition.key, rendition.bytes) == (RenditionState.STORED, KEY, 7)
+    assert (rendition.sha256, rendition.width, rendition.seconds) == ("ef" * 32, 640, 2.0)
+    assert (attempt.fetcher.fetched, attempt.bucket.files) == ([], {})
+
+
+def test_a_film_and_a_picture_are_looked_for_by_all_their_names(attempt: Attempt) -> None:
+    _die(attempt)
+    attempt.run()
+    assert attempt.bucket.looked_for == [(KEY, False), ("veo/t1/result-0.mov", False)]
+    assert attempt.fetcher.fetched[1:] == [(URL, False)]
+
+
+def test_a_picture_is_looked_for_as_one(attempt: Attempt) -> None:
+    _first(attempt.ledger).kind = Kind.IMAGE
+    attempt.fetcher.failure = Died()
+    with pytest.raises(Died):
+        attempt.run(Item(Step.MIRROR, "t1", Kind.IMAGE, 0))
+    attempt.ledger.now += 60.0
+    attempt.bucket.found["veo/t1/4k-0.png"] = ("t1", Stored(7, "ef" * 32, Media("image/png", "png", 6, 3, None)))
+    assert attempt.run(Item(Step.MIRROR, "t1", Kind.IMAGE, 0)).key == "veo/t1/4k-0.png"
+
+
+@pytest.mark.parametrize(
+    ("key", "found"),
+    [(KEY, ("t2", FOUND)), ("veo/t1/result-0.mov", ("t1", FOUND)), ("veo/t1/result-1.mp4", ("t1", FOUND))],
+)
+def test_what_is_not_its_own_file_under_its_own_name_is_not_taken_over(
+    attempt: Attempt, key: str, found: tuple[str, Stored]
+) -> None:
+    _die(attempt)
+    attempt.bucket.found[key] = found
+    assert attempt.run().sha256 == "ab" * 32
+
+
+def test_a_first_attempt_and_one_after_a_failure_look_for_nothing(attempt: Attempt) -> None:
+    attempt.bucket.found[KEY] = ("t1", FOUND)
+    attempt.fetcher.failure = FetchFailed("cut short")
+    attempt.run()
+    attempt.fetcher.failure, attempt.ledger.now = None, 1001.0
+    assert attempt.run().sha256 == "ab" * 32
+    assert attempt.bucket.looked_for == []
+
+
+def test_a_dead_link_loses_nothing_that_is_in_the_bucket(attempt: Attempt) -> None:
+    attempt.bucket.found[KEY], attempt.fetcher.failure = ("t1", FOUND), DEAD
+    assert attempt.run().state is RenditionState.STORED
+    assert attempt.vendor.asked == []
+
+
+@pytest.mark.parametrize("is_dead", [True, False])
+def test_a_bucket_that_cannot_be_looked_into_postpones(attempt: Attempt, is_dead: bool) -> None:
+    _die(attempt)
+    attempt.bucket.found[KEY] = StoreUnavailable("no answer")
+    _first(attempt.ledger).work.leased = not is_dead
+    attempt.fetcher.failure = DEAD
+    rendition = attempt.run()
+    assert (rendition.state, rendition.dead_rounds) == (RenditionState.MIRRORING, 0)
+    assert rendition.error == (f"{DEAD}; no answer" if is_dead else "no answer")
+    assert attempt.vendor.asked == []
+
+
+def test_another_file_under_the_key_is_a_failure_that_is_seen(attempt: Attempt) -> None:
+    attempt.bucket.failure = StoreConflict("bucket b, k: conflict")
+    rendition = attempt.run()
+    assert (rendition.state, rendition.error) == (RenditionState.FAILED, "bucket b, k: conflict")
+    assert (_known(attempt.ledger).state, attempt.vendor.asked) == (State.LOST, [])
+    assert json.loads(render(_known(attempt.ledger)))["renditions"][0]["error"] == "bucket b, k: conflict"
+
+
+def test_after_a_conflict_a_retry_stores_what_is_fetched_then(attempt: Attempt) -> None:
+    attempt.bucket.failure = StoreConflict("bucket b, k: conflict")
+    attempt.run()
+    attempt.ledger.change("t1", lambda draft: draft.generation and draft.generation.retry(draft.now))
+    attempt.bucket.failure = None
+    assert attempt.run().state is RenditionState.STORED
+
+
+def test_size_and_sha256_of_what_is_stored_are_in_the_manifest(attempt: Attempt) -> None:
+    attempt.run()
+    [shown] = json.loads(render(_known(attempt.ledger)))["renditions"]
+    assert (shown["state"], shown["key"], shown["bytes"], shown["sha256"]) == ("stored", KEY, 5, "ab" * 32)
+
+
+# --- pieces of large files --------------------------------------------------------------------------------------------
+
+PIECES = "veo/.parts/t1/result-0/"
+
+
+def test_pieces_are_deleted_once_the_file_is_stored(attempt: Attempt) -> None:
+    attempt.fetcher.keeps = True
+    assert attempt.run().state is RenditionState.STORED
+    assert (attempt.bucket.discarded, attempt.bucket.pieces) == ([PIECES], [])
+
+
+def test_pieces_stay_for_the_next_attempt(attempt: Attempt) -> None:
+    attempt.fetcher.keeps, attempt.fetcher.failure = True, FetchFailed("cut short")
+    attempt.run()
+    assert (attempt.bucket.discarded, attempt.bucket.pieces) == ([], [PIECES])
+    attempt.fetcher.keeps, attempt.fetcher.failure, attempt.ledger.now = False, None, 1001.0
+    attempt.run()
+    assert (attempt.bucket.discarded, attempt.bucket.pieces) == ([PIECES], [])
+
+
+def test_pieces_of_a_file_that_is_given_up_are_deleted(attempt: Attempt) -> None:
+    attempt.fetcher.keeps, attempt.fetcher.failure = True, FetchForbidden("too large")
+    attempt.run()
+    assert attempt.bucket.pieces == []
+
+
+def test_of_a_small_file_that_came_at_once_no_pieces_are_looked_for(attempt: Attempt) -> None:
+    attempt.run()
+    assert attempt.bucket.discarded == []
+
+
+def test_a_worker_that_lost_its_claim_leaves_the_pieces_to_who_has_it(attempt: Attempt) -> None:
+    def lose() -> None:
+        attempt.ledger.now += attempt.policy.lease
+        assert _known(attempt.ledger).claim_mirror(_first(attempt.ledger), attempt.ledger.now, attempt.policy) == 2
+
+    attempt.fetcher.keeps, attempt.bucket.before_put = True, lose
+    attempt.run()
+    assert (attempt.bucket.discarded, attempt.bucket.pieces) == ([], [PIECES])
 
 
 # --- dead links --------------------------------------------------------------------------------------------------------

@@ -6,7 +6,8 @@ import pytest
 
 from app.domain.errors import StoreUnavailable, VendorBusy, VendorUnreachable
 from app.domain.ledger import Tick
-from app.pipeline.sweep import ACCOUNT_EVERY, check_account, check_bucket, sweep
+from app.domain.rendition import RenditionState
+from app.pipeline.sweep import ACCOUNT_EVERY, check_account, check_bucket, sweep, sweep_parts
 from tests.unit.pipeline.fakes import MemoryBucket, MemoryLedger, ScriptedVendor
 
 
@@ -78,3 +79,38 @@ def test_an_account_that_runs_low_is_warned_of(
     with caplog.at_level(logging.INFO):
         check_account(MemoryLedger(), ScriptedVendor(credits=[100.0]), below)
     assert ("account.low" in caplog.text) is warned
+
+
+def _with_pieces(*folders: str) -> MemoryBucket:
+    return MemoryBucket(pieces=[f"veo/.parts/{folder}/" for folder in folders])
+
+
+def test_pieces_of_what_is_over_or_unknown_are_deleted(succeeded: MemoryLedger) -> None:
+    bucket = _with_pieces("t1/result-0", "t1/4k-0", "t2/result-0")
+    sweep_parts(succeeded, bucket, "veo/")
+    assert bucket.pieces == ["veo/.parts/t1/result-0/"]
+    assert succeeded.generation is not None
+    succeeded.generation.renditions[0].end(RenditionState.STORED)
+    sweep_parts(succeeded, bucket, "veo/")
+    assert bucket.pieces == []
+
+
+@pytest.mark.parametrize("folder", ["t1/result-x", "t1/what-0", "t1", "../etc-0", "t1/-0"])
+def test_what_is_no_folder_of_ours_is_left_alone(succeeded: MemoryLedger, folder: str) -> None:
+    bucket = _with_pieces(folder)
+    sweep_parts(succeeded, bucket, "veo/")
+    assert bucket.discarded == []
+
+
+def test_pieces_are_looked_for_in_turn(succeeded: MemoryLedger) -> None:
+    succeeded.turns["sweep_parts"] = False
+    bucket = _with_pieces("t2/result-0")
+    sweep_parts(succeeded, bucket, "veo/")
+    assert bucket.discarded == []
+
+
+def test_a_bucket_that_is_away_keeps_its_pieces_until_the_next_turn(succeeded: MemoryLedger) -> None:
+    bucket = _with_pieces("t2/result-0")
+    bucket.failure = StoreUnavailable("no answer")
+    sweep_parts(succeeded, bucket, "veo/")
+    assert (bucket.pieces != [], bucket.discarded, bucket.listed) == (True, [], 0)

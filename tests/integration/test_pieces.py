@@ -1,0 +1,285 @@
+"""Large files are kept in pieces while they arrive, so that whoever goes on with one fetches little again."""
+
+import hashlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from app.adapters.bucket import S3Bucket
+from app.adapters.bucket_parts import BucketParts
+from app.adapters.download_policy import DownloadPolicy
+from app.adapters.downloader import Downloader
+from app.adapters.pieces import Keeper
+from app.domain.container import NotMedia
+from app.domain.errors import FetchFailed, Interrupted, StoreUnavailable
+from app.embedded import free_port, running, s3_environment, s3_server
+from tests.support.films import box
+from tests.support.range_server import Shelf, serve
+from tests.support.waiting import wait_for
+
+FILM = (Path(__file__).parents[1] / "media" / "result-720p.mp4").read_bytes()
+VIDEO = FILM + box(b"free", random.Random(9).randbytes(400_000))
+OTHER = FILM + box(b"free", random.Random(8).randbytes(400_000))
+PIECE = 65_536
+FOLDER = "veo/.parts/abc/4k-0/"
+KEYS = {"access_key": "reelkeep", "secret_key": "made-up-secret"}
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    folder, port = tmp_path_factory.mktemp("s3"), free_port()
+    with running(s3_server(folder / "data", port, buckets=["reels"], **KEYS), folder / "log"):
+        yield s3_environment(port, **KEYS)
+
+
+@pytest.fixture
+def bucket(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Bucket]:
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    bucket = S3Bucket("reels")
+    bucket.parts(FOLDER).discard()
+    yield bucket
+    bucket.client.close()
+
+
+@pytest.fixture
+def parts(bucket: S3Bucket) -> BucketParts:
+    return bucket.parts(FOLDER)
+
+
+@pytest.fixture
+def shelf() -> Shelf:
+    return Shelf(VIDEO)
+
+
+@pytest.fixture
+def url(shelf: Shelf) -> Iterator[str]:
+    with serve(shelf) as url:
+        yield url
+
+
+def make_policy(**changed: int) -> DownloadPolicy:
+    limits = {"large": 2 * PIECE, "piece": PIECE} | changed
+    return DownloadPolicy(hosts=("127.0.0.1",), insecure=True, max_bytes=10**6, deadline=20, min_rate=0, **limits)
+
+
+def fetch(url: str, parts: object, stop: threading.Event | None = None, **changed: int) -> bytes:
+    downloader = Downloader(make_policy(**changed), stop or threading.Event())
+    with downloader.fetch(url, parts=parts) as download:  # type: ignore[arg-type]
+        data = download.file.read()
+        assert (download.bytes, download.sha256) == (len(data), hashlib.sha256(data).hexdigest())
+        return data
+
+
+def kept(bucket: S3Bucket) -> list[str]:
+    return list(bucket.keys(FOLDER))
+
+
+def fail_at(shelf: Shelf, url: str, parts: BucketParts, *sizes: int, large: int = 2 * PIECE) -> None:
+    """An attempt that fails when its answers have broken after so many bytes."""
+    shelf.breaks, shelf.statuses = [*sizes], {len(sizes) + 1: 503}
+    with pytest.raises(FetchFailed, match="HTTP 503"):
+        fetch(url, parts, large=large)
+    shelf.breaks, shelf.statuses = [], {}
+    shelf.asked.clear()
+    shelf.sent.clear()
+
+
+def test_a_failed_attempt_leaves_all_whole_pieces_and_the_next_goes_on_behind_them(
+    shelf: Shelf, url: str, bucket: S3Bucket, parts: BucketParts
+) -> None:
+    fail_at(shelf, url, parts, 300_000)
+    assert len(kept(bucket)) == 4
+    assert fetch(url, bucket.parts(FOLDER)) == VIDEO
+    assert shelf.asked[1:] == [(f"bytes={4 * PIECE}-", '"one"')]
+
+
+def test_pieces_add_up_over_many_attempts(shelf: Shelf, url: str, bucket: S3Bucket, parts: BucketParts) -> None:
+    fail_at(shelf, url, parts, 150_000)
+    assert len(kept(bucket)) == 2
+    fail_at(shelf, url, parts, 10, 100_000)
+    assert len(kept(bucket)) == 3
+    assert fetch(url, parts) == VIDEO
+    assert shelf.asked[1:] == [(f"bytes={3 * PIECE}-", '"one"')]
+
+
+def test_a_file_that_came_whole_leaves_pieces_only_until_they_are_discarded(
+    shelf: Shelf, url: str, bucket: S3Bucket, parts: BucketParts
+) -> None:
+    fail_at(shelf, url, parts, 300_000)
+    again = bucket.parts(FOLDER)
+    assert fetch(url, again) == VIDEO
+    assert again.used
+    parts.discard()
+    assert (kept(bucket), parts.used) == ([], False)
+
+
+@pytest.mark.parametrize("headers", [{}, {"ETag": 'W/"one"'}])
+def test_what_cannot_be_recognised_is_not_kept(
+    shelf: Shelf, url: str, bucket: S3Bucket, parts: BucketParts, headers: dict[str, str]
+) -> None:
+    shelf.headers = headers
+    assert fetch(url, parts) == VIDEO
+    assert (kept(bucket), parts.used) == ([], False)
+
+
+def test_a_small_file_is_not_kept(shelf: Shelf, url: str, bucket: S3Bucket, parts: BucketParts) -> None:
+    fail_at(shelf, url, parts, 300_000, large=len(VIDEO))
+    assert (kept(bucket), parts.used) == ([], False)
+
+
+@pytest.mark.parametrize(
+    ("body", "headers"), [(OTHER, {"ETag": '"two"'}), (OTHER + box(b"free"), {"ETag": '"one"'})], ids=["tag", "length"]
+)
+def test_pieces_of_a_file_that_has_changed_are_not_used(
+    shelf: Shelf, url: str, parts: BucketParts, body: bytes, headers: dict[str, str]
+) -> None:
+    fail_at(shelf, url, parts, 300_000)
+    shelf.body, shelf.headers = body, headers
+    assert fetch(url, parts) == body
+    assert shelf.asked == [(None, None)]
+
+
+def test_a_file_that_changes_after_its_pieces_were_found_is_begun_anew(
+    shelf: Shelf, url: str, parts: BucketParts
+) -> None:
+    fail_at(shelf, url, parts, 300_000)
+    shelf.later = (OTHER, {"ETag": '"two"'})
+    assert fetch(url, parts) == OTHER
+
+
+def test_a_server_that_forgot_ranges_gives_the_whole_file(shelf: Shelf, url: str, parts: BucketParts) -> None:
+    fail_at(shelf, url, parts, 300_000)
+    shelf.knows_ranges = False
+    assert fetch(url, parts) == VIDEO
+    assert shelf.asked[1:] == [(f"bytes={4 * PIECE}-", '"one"')]
+
+
+@pytest.mark.parametrize("trouble", ["missing", "damaged", "cut"])
+def test_pieces_count_up_to_the_first_that_is_not_good(
+    shelf: Shelf, url: str, bucket: S3Bucket, parts: BucketParts, trouble: str
+) -> None:
+    fail_at(shelf, url, parts, 300_000)
+    key = kept(bucket)[2]
+    if trouble == "missing":
+        bucket.client.delete_object(Bucket="reels", Key=key)
+    else:
+        body = bytes(PIECE) if trouble == "damaged" else b"cut"
+        bucket.client.put_object(Bucket="reels", Key=key, Body=body)
+    assert fetch(url, parts) == VIDEO
+    assert shelf.asked[1:] == [(f"bytes={2 * PIECE}-", '"one"')]
+
+
+def test_a_file_of_whole_pieces_is_never_asked_for_behind_its_end(
+    shelf: Shelf, url: str, bucket: S3Bucket, parts: BucketParts
+) -> None:
+    shelf.body = FILM + box(b"free", bytes(6 * PIECE - len(FILM) - 8))
+    fail_at(shelf, url, parts, 300_000)
+    version = kept(bucket)[0].split("/")[4]
+    for number in range(6):
+        parts.keep(version, number, shelf.body[number * PIECE : (number + 1) * PIECE])
+    assert fetch(url, parts) == shelf.body
+    assert shelf.asked[1:] == [(f"bytes={5 * PIECE}-", '"one"')]
+
+
+def test_pieces_of_what_is_no_video_are_not_used_again(
+    shelf: Shelf, url: str, bucket: S3Bucket, parts: BucketParts
+) -> None:
+    shelf.body = VIDEO[:-1]
+    fail_at(shelf, url, parts, 300_000)
+    with pytest.raises(NotMedia):
+        fetch(url, parts)
+    assert kept(bucket) == []
+
+
+def test_a_stop_does_not_wait_for_the_store(shelf: Shelf, url: str, parts: BucketParts) -> None:
+    class Slow:
+        used = False
+
+        def find(self, version: str) -> Sequence[str]:
+            return ()
+
+        def keep(self, version: str, number: int, piece: bytes) -> None:
+            assert held.wait(20)
+
+    held = threading.Event()
+    shelf.breaks, shelf.how = [300_000], "silence"
+    with pytest.raises(Interrupted):
+        fetch(url, Slow(), shelf.broken)
+    held.set()
+
+
+def test_a_store_that_is_away_costs_nothing_but_the_pieces(shelf: Shelf, url: str) -> None:
+    class Away:
+        used = False
+
+        def find(self, version: str) -> Sequence[str]:
+            if self.used:
+                raise StoreUnavailable("no answer")
+            return ()
+
+        def keep(self, version: str, number: int, piece: bytes) -> None:
+            raise StoreUnavailable("no answer")
+
+    away = Away()
+    assert fetch(url, away) == VIDEO
+    away.used = True
+    assert fetch(url, away) == VIDEO
+    assert shelf.asked == [(None, None)] * 2
+
+
+def test_a_piece_is_kept_whole_however_small_its_bytes_came(bucket: S3Bucket, parts: BucketParts) -> None:
+    with tempfile.TemporaryFile() as file:
+        keeper = Keeper(parts, "v", file, PIECE, 0)  # type: ignore[arg-type]
+        for at in range(0, PIECE, 16):
+            file.write(VIDEO[at : at + 16])
+            keeper.note(at + 16)
+        keeper.end(give_up=False)
+    [name] = parts.find("v")
+    assert parts.read(name) == VIDEO[:PIECE]
+
+
+WORKER = """
+import sys, threading
+from app.adapters.bucket import S3Bucket
+from app.adapters.download_policy import DownloadPolicy
+from app.adapters.downloader import Downloader
+url, folder, piece = sys.argv[1], sys.argv[2], int(sys.argv[3])
+policy = DownloadPolicy(hosts=("127.0.0.1",), insecure=True, max_bytes=10**6, deadline=60, min_rate=0, large=piece, piece=piece)
+with Downloader(policy, threading.Event()).fetch(url, parts=S3Bucket("reels").parts(folder)):
+    pass
+"""
+
+
+def test_after_a_killed_worker_less_than_a_piece_is_fetched_again(shelf: Shelf, url: str, bucket: S3Bucket) -> None:
+    shelf.breaks, shelf.how = [5 * PIECE + 1000], "silence"
+    worker = subprocess.Popen([sys.executable, "-c", WORKER, url, FOLDER, str(PIECE)], cwd=Path(__file__).parents[2])
+    try:
+        wait_for(lambda: len(kept(bucket)) == 5)
+    finally:
+        os.kill(worker.pid, signal.SIGKILL)
+        worker.wait()
+    shelf.breaks = []
+    assert fetch(url, bucket.parts(FOLDER)) == VIDEO
+    assert shelf.asked[2:] == [(f"bytes={5 * PIECE}-", '"one"')]
+    assert shelf.sent[0] + shelf.sent[2] <= len(VIDEO) + PIECE
+
+
+def test_folders_of_pieces_are_listed_by_rendition(bucket: S3Bucket) -> None:
+    for folder in ("veo/.parts/abc/4k-0/", "veo/.parts/abc/result-0/", "veo/.parts/def/4k-1/"):
+        bucket.parts(folder).keep("v", 0, b"piece")
+        bucket.parts(folder).keep("v", 1, b"piece")
+    assert bucket.list_parts("veo/.parts/") == ["abc/4k-0", "abc/result-0", "def/4k-1"]
+    for folder in ("veo/.parts/abc/4k-0/", "veo/.parts/abc/result-0/", "veo/.parts/def/4k-1/"):
+        bucket.parts(folder).discard()
+    assert bucket.list_parts("veo/.parts/") == []
