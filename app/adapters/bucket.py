@@ -25,6 +25,7 @@ from app.domain.errors import StoreConflict, StoreUnavailable
 from app.domain.ports import Download, Stored
 
 if TYPE_CHECKING:
+    from botocore.config import _S3Dict
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.type_defs import HeadObjectOutputTypeDef
 
@@ -290,6 +291,8 @@ def make_client(*, connect: float = 5, read: float = 60, attempts: int = 3) -> "
     """A client from boto3's environment variables and files. Stores other than AWS are addressed by path:
     most have no DNS name for each bucket."""
     session = boto3.session.Session()
+    # A body's checksum is a signed header: hashing the body once more for the signature would protect nothing else.
+    special: _S3Dict = {"payload_signing_enabled": False}
     config = Config(
         connect_timeout=connect,
         read_timeout=read,
@@ -299,13 +302,14 @@ def make_client(*, connect: float = 5, read: float = 60, attempts: int = 3) -> "
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
         max_pool_connections=32,
+        s3=special,
     )
     client = session.client("s3", config=config)  # boto3 takes us-east-1 where no region is set
     host = urlsplit(client.meta.endpoint_url).hostname or ""
     if host.endswith(AWS_DOMAINS):
         return client
     client.close()
-    return session.client("s3", config=config.merge(Config(s3={"addressing_style": "path"})))
+    return session.client("s3", config=config.merge(Config(s3=special | {"addressing_style": "path"})))
 
 
 def _etag(header: str) -> str:

@@ -55,6 +55,8 @@ class DownloadPolicy:
     #: a file with more bytes than this is kept in pieces while it arrives, each of so many bytes
     large: int = 16 * 1024 * 1024
     piece: int = 8 * 1024 * 1024
+    #: bytes per second from which on keeping a file in pieces costs more than fetching it again
+    keep_below: float = 64 * 1024 * 1024
     #: seconds over which the rate is taken; the first window is grace
     rate_window: float = 10
     #: bytes of the temporary files' disk that are left to others

@@ -7,7 +7,7 @@ import tempfile
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from types import TracebackType
 from typing import BinaryIO, Self, cast
@@ -73,7 +73,10 @@ class Downloader:
         body = Body(file)
         session = guarded_session(self._policy, watch, self._look_up)
         with session, Pieces(parts, self._policy, self._stop) as pieces:
-            shown, host = self._fetch_whole(session, url, body, watch, pieces)
+            try:
+                shown, host = self._fetch_whole(session, url, body, watch, pieces)
+            finally:
+                watch.end()  # what follows goes at the pace of our own store and disk, not of the server
         try:
             media = inspect(file, body.size, picture=picture)
         except NotMedia as error:
@@ -86,10 +89,11 @@ class Downloader:
         self, session: requests.Session, url: str, body: Body, watch: "_Watch", pieces: Pieces
     ) -> tuple[str, str]:
         """Fetch all of a file, going on where the transfer breaks. Gives where it was found, to be shown, and the host."""
+        kept: Sequence[str] = ()
         for number in range(2 + MOST_BREAKS):  # one more than it may break, to go on behind pieces that were kept
             with closing(self._open(session, url, body.wanted)) as response:
                 shown = without_query(response.url)
-                is_rest = self._begin(response, body, shown)
+                is_rest = self._begin(response, body, shown, is_recalled=bool(kept))
                 kept = pieces.begin(body) if is_rest is False else ()
                 before, broke = body.size, None
                 if is_rest is not None and not kept:
@@ -108,13 +112,16 @@ class Downloader:
                     del broke  # a frame and an error that hold each other would keep sockets open until a collection
         raise FetchFailed(f"{shown}: answers with parts that do not fit")
 
-    def _begin(self, response: requests.Response, body: Body, shown: str) -> bool | None:
+    def _begin(self, response: requests.Response, body: Body, shown: str, *, is_recalled: bool) -> bool | None:
         """Judge an answer: whether it is the rest of the file, or all of it. None: a part that is of no use, ask anew."""
         if body.size and response.status_code == 206:
             _refuse_coding(response, shown)
             if body.is_continued_by(response.headers):
                 return True
             body.begin("", None)
+            return None
+        if is_recalled and body.size and response.status_code != 200:
+            body.begin("", None)  # whatever it has against giving the rest: the whole may be had
             return None
         _refuse_answer(response, shown)
         validator = read_validator(response.headers)
@@ -169,7 +176,7 @@ class Downloader:
                 raise FetchForbidden(f"{shown}: more than the cap of {most} bytes")
             body.append(chunk)
             watch.received += len(chunk)
-            pieces.note(body.size)
+            pieces.note(body)
             if body.size - looked >= LOOK_BYTES:
                 body.file.flush()
                 _refuse_lack_of_room(body.file, 0, self._policy.spare_disk)
@@ -273,6 +280,10 @@ class _Watch:
             connection.close()
         if self._verdict is not None:
             raise self._verdict from None
+
+    def end(self) -> None:
+        """Look no more: nothing is awaited from the server."""
+        self._done.set()
 
     def add(self, connection: socket.socket) -> None:
         # A duplicate: TLS takes the original over, and shutting down either cuts the connection.

@@ -5,6 +5,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import count
+from typing import BinaryIO
 
 #: where the content of `DATA` begins in a file that begins with `ftyp()` and `DATA`
 AT = 24
@@ -91,6 +92,22 @@ def movie(*tracks: bytes, scale: int = 1000, duration: int = 8000, version: int 
 def with_tracks(*tracks: bytes) -> bytes:
     """A whole file."""
     return ftyp() + DATA + movie(*tracks)
+
+
+#: bytes of a sample in a long film
+SAMPLE = 512 * 1024
+
+
+def long_film(file: BinaryIO, size: int) -> None:
+    """Write a film of about so many bytes: AVC, in samples as large as a 4K's largest."""
+    samples = size // SAMPLE
+    entry = sample_entry(b"avc1", box(b"avcC", bytes((1, 100, 0, 51, 0xFF, 0xE0, 0))))
+    at = len(ftyp()) + 16
+    file.write(ftyp() + struct.pack(">I4sQ", 1, b"mdat", 16 + samples * SAMPLE))
+    sample = struct.pack(">IB", SAMPLE - 4, 0x65) + bytes(range(1, 256)) * (SAMPLE // 255 + 1)
+    for _ in range(samples):
+        file.write(sample[:SAMPLE])
+    file.write(movie(track(b"vide", 3840, 2160, stbl=tables(samples, at=at, size=SAMPLE, entry=entry))))
 
 
 # Pictures
