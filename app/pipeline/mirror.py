@@ -117,6 +117,9 @@ def _attempt(
     except LinkDead as error:
         return _bury_link(item, claim, str(error), ledger, bucket, vendor, policy, prefix, chance)
     except StoreConflict as error:
+        # It may be this very rendition: its confirmation was lost, and the vendor has made the file anew since.
+        if found := _find_or_postpone(item, str(error), bucket, policy, prefix, chance):
+            return found
         reason = str(error)
         return lambda generation, rendition, now: generation.fail(rendition, reason, now)
     except FetchForbidden as error:
@@ -160,6 +163,20 @@ def _find_stored(item: Item, bucket: Bucket, prefix: str) -> Outcome | None:
     return None
 
 
+def _find_or_postpone(
+    item: Item, error: str, bucket: Bucket, policy: Policy, prefix: str, chance: float
+) -> Outcome | None:
+    """An attempt has failed for good. That loses nothing if the file was stored before; whether it was must be known.
+
+    :return: None: it was not
+    """
+    try:
+        return _find_stored(item, bucket, prefix)
+    except StoreUnavailable as unavailable:
+        reason = f"{error}; {unavailable}"
+        return lambda generation, rendition, now: generation.retry_later(rendition, reason, now, policy, chance)
+
+
 def _stored(key: str, size: int, sha256: str, media: Media) -> Outcome:
     return lambda generation, rendition, now: generation.store(rendition, key, size, sha256, media, now)
 
@@ -175,14 +192,9 @@ def _bury_link(
     prefix: str,
     chance: float,
 ) -> Outcome:
-    """A link is dead. That loses nothing if the file was stored before; else there may be another link."""
-    try:
-        if found := _find_stored(item, bucket, prefix):
-            return found
-    except StoreUnavailable as unavailable:
-        reason = f"{error}; {unavailable}"
-        return lambda generation, rendition, now: generation.retry_later(rendition, reason, now, policy, chance)
-    return _seek_other_link(item, claim, error, ledger, vendor, policy, chance)
+    """A link is dead. If the file was not stored before, there may be another link."""
+    found = _find_or_postpone(item, error, bucket, policy, prefix, chance)
+    return found or _seek_other_link(item, claim, error, ledger, vendor, policy, chance)
 
 
 def _seek_other_link(

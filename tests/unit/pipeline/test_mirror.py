@@ -268,6 +268,25 @@ def test_another_file_under_the_key_is_a_failure_that_is_seen(attempt: Attempt) 
     assert json.loads(render(_known(attempt.ledger)))["renditions"][0]["error"] == "bucket b, k: conflict"
 
 
+def test_what_was_stored_and_never_confirmed_is_taken_over_when_the_vendor_serves_other_bytes(attempt: Attempt) -> None:
+    attempt.bucket.failure, attempt.bucket.found[KEY] = StoreConflict("bucket b, k: conflict"), ("t1", FOUND)
+    rendition = attempt.run()
+    assert (rendition.state, rendition.sha256, rendition.error) == (RenditionState.STORED, "ef" * 32, "")
+    assert attempt.bucket.files == {}
+
+
+def test_a_sound_file_of_another_generation_stays_a_conflict(attempt: Attempt) -> None:
+    attempt.bucket.failure, attempt.bucket.found[KEY] = StoreConflict("bucket b, k: conflict"), ("t2", FOUND)
+    assert attempt.run().state is RenditionState.FAILED
+
+
+def test_a_conflict_is_not_judged_while_the_bucket_cannot_be_looked_into(attempt: Attempt) -> None:
+    attempt.bucket.failure = StoreConflict("bucket b, k: conflict")
+    attempt.bucket.found[KEY] = StoreUnavailable("no answer")
+    rendition = attempt.run()
+    assert (rendition.state, rendition.error) == (RenditionState.MIRRORING, "bucket b, k: conflict; no answer")
+
+
 def test_after_a_conflict_a_retry_stores_what_is_fetched_then(attempt: Attempt) -> None:
     attempt.bucket.failure = StoreConflict("bucket b, k: conflict")
     attempt.run()
