@@ -4,7 +4,7 @@ import base64
 import hashlib
 import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing
 from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -20,6 +20,8 @@ from botocore.exceptions import (
 )
 
 from app.adapters.bucket_contents import examine_object, hash_object
+from app.adapters.bucket_faults import REMEDIES, store_faults
+from app.adapters.bucket_faults import code_of as _code
 from app.adapters.bucket_parts import BucketParts, list_folders
 from app.domain.errors import StoreConflict, StoreUnavailable
 from app.domain.ports import Download, Stored
@@ -36,13 +38,6 @@ OVERTAKEN = ("PreconditionFailed", "412", "ConditionalRequestConflict", "409", "
 #: answers of stores that know no conditions
 UNKNOWN_HEADER = ("NotImplemented", "501", "InvalidArgument", "InvalidRequest", "400")
 AWS_DOMAINS = (".amazonaws.com", ".amazonaws.com.cn", ".amazonaws.eu")
-#: what to mend, by the code of an answer to `check`
-REMEDIES = {
-    "301": "it is in another region: set AWS_DEFAULT_REGION",
-    "400": "the store refused the request: check AWS_DEFAULT_REGION and the keys",
-    "403": "access refused: check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, and that they may list the bucket",
-    "404": "there is no such bucket: make it, or mend REELKEEP_S3_BUCKET",
-}
 
 
 class S3Bucket:
@@ -273,18 +268,8 @@ class S3Bucket:
     def _unconfirmed(self, key: str, why: str) -> StoreUnavailable:
         return StoreUnavailable(f"bucket {self.name}, {key}: not confirmed: {why}")
 
-    @contextmanager
-    def _faults(self, action: str, key: str) -> Iterator[None]:
-        """Turn what boto3 raises into our error. ValueError is what it raises for a malformed endpoint."""
-        try:
-            yield
-        except ClientError as error:
-            code = _code(error)
-            # An answer to HEAD has a status and no words; a 404 is an object's, or has a better name elsewhere.
-            remedy = f": {REMEDIES[code]}" if code in REMEDIES and code != "404" else ""
-            raise StoreUnavailable(f"bucket {self.name}, {key}: cannot {action}: {code}{remedy}") from error
-        except (BotoCoreError, OSError, ValueError) as error:
-            raise StoreUnavailable(f"bucket {self.name}, {key}: cannot {action}: {type(error).__name__}") from error
+    def _faults(self, action: str, key: str) -> AbstractContextManager[None]:
+        return store_faults(self.name, key, action)
 
 
 def make_client(*, connect: float = 5, read: float = 60, attempts: int = 3) -> "S3Client":
@@ -323,8 +308,3 @@ def _lower(metadata: dict[str, str]) -> dict[str, str]:
 
 def _base64(hexadecimal: str) -> str:
     return base64.b64encode(bytes.fromhex(hexadecimal)).decode()
-
-
-def _code(error: ClientError) -> str:
-    """The S3 error code; the HTTP status where an answer to HEAD has no body to hold one."""
-    return str(error.response.get("Error", {}).get("Code", "unknown"))

@@ -1,13 +1,14 @@
 """Pieces of large files that are under way, as small objects of their own: see `docs/decisions/0009-resumed-transfers.md`."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, closing
 from itertools import count, takewhile
 from typing import TYPE_CHECKING
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
+from app.adapters.bucket_faults import store_faults
 from app.domain.errors import StoreUnavailable
 
 if TYPE_CHECKING:
@@ -62,14 +63,11 @@ class BucketParts:
         client = self._client()
         with self._faults("delete"):
             for page in client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=self._folder):
-                for entry in page.get("Contents", ()):
-                    client.delete_object(Bucket=self._bucket, Key=entry["Key"])
+                _delete(client, self._bucket, [entry["Key"] for entry in page.get("Contents", ())])
         self.used = False
 
-    @contextmanager
-    def _faults(self, action: str) -> Iterator[None]:
-        with store_faults(self._bucket, self._folder, action):
-            yield
+    def _faults(self, action: str) -> AbstractContextManager[None]:
+        return store_faults(self._bucket, self._folder, action)
 
 
 def list_folders(client: "S3Client", bucket: str, prefix: str) -> list[str]:
@@ -82,16 +80,17 @@ def list_folders(client: "S3Client", bucket: str, prefix: str) -> list[str]:
     return sorted(found)
 
 
-@contextmanager
-def store_faults(bucket: str, key: str, action: str) -> Iterator[None]:
-    """Turn what boto3 raises into our error."""
+def _delete(client: "S3Client", bucket: str, keys: list[str]) -> None:
+    """Delete a page of objects at once; one by one where the store has anything against that, and then it says what."""
+    if not keys:
+        return
     try:
-        yield
-    except ClientError as error:
-        code = error.response.get("Error", {}).get("Code", "unknown")
-        raise StoreUnavailable(f"bucket {bucket}, {key}: cannot {action}: {code}") from error
-    except (BotoCoreError, OSError, ValueError) as error:
-        raise StoreUnavailable(f"bucket {bucket}, {key}: cannot {action}: {type(error).__name__}") from error
+        answer = client.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": key} for key in keys], "Quiet": True})
+        is_done = not answer.get("Errors")
+    except ClientError:  # not every store knows it, or the checksum that boto3 sends with it
+        is_done = False
+    for key in () if is_done else keys:
+        client.delete_object(Bucket=bucket, Key=key)
 
 
 def _digest(piece: bytes) -> str:

@@ -8,20 +8,21 @@ from contextlib import closing
 from botocore.exceptions import BotoCoreError, ClientError
 
 from app.adapters.bucket import S3Bucket, make_client
+from app.adapters.bucket_faults import code_of, store_faults
 from app.domain.checkup import Level, Remark
 from app.domain.container import Media
 from app.domain.errors import StoreUnavailable
 from app.domain.ports import Download
 
 BODY = b'{"about": "reelkeep doctor tried its rights here; it may be deleted"}\n'
-RIGHTS = "allow s3:PutObject and s3:GetObject under the prefix, and s3:ListBucket"
+RIGHTS = "allow s3:PutObject and s3:GetObject under the prefix, and s3:ListBucket on the bucket"
 
 
-def probe_bucket(name: str, prefix: str) -> list[Remark]:
-    """Put, look at, read and delete an object `<prefix>doctor-<random>.json`. Never raises; ends within half a minute.
+def probe_bucket(name: str, folder: str) -> list[Remark]:
+    """Put, look at, read and delete an object `<folder>doctor-<random>.json`. Never raises; ends within half a minute.
 
     :param name: the bucket's; credentials, region and endpoint are boto3's own
-    :param prefix: what the keys begin with
+    :param folder: where pieces of large files are kept, the only place where Reelkeep has to delete anything
     """
     about = "bucket"
     try:
@@ -35,7 +36,7 @@ def probe_bucket(name: str, prefix: str) -> list[Remark]:
             bucket.check()
         except StoreUnavailable as error:
             return [Remark(about, Level.PROBLEM, str(error))]
-        return _try_rights(bucket, f"{prefix}doctor-{secrets.token_hex(8)}.json")
+        return _try_rights(bucket, f"{folder}doctor-{secrets.token_hex(8)}.json")
 
 
 def _try_rights(bucket: S3Bucket, key: str) -> list[Remark]:
@@ -49,17 +50,18 @@ def _try_rights(bucket: S3Bucket, key: str) -> list[Remark]:
     # Also where it is not certain that there is one: an answer may have been lost.
     if trouble := _delete(bucket, key):
         text = f"bucket {bucket.name}: {key} cannot be deleted: {trouble}"
-        mend = "delete it by hand; Reelkeep itself needs s3:DeleteObject under <prefix>.parts/ only, for pieces of large files"
+        mend = (
+            f"allow s3:DeleteObject under {key.rpartition('/')[0]}/, or pieces of large files stay there too; delete it by hand, "
+            "or by a lifecycle rule for that prefix"
+        )
         remarks.append(Remark("bucket", Level.WARNING, text, mend))
     return remarks
 
 
 def _judge_checksum(bucket: S3Bucket, key: str) -> Remark:
     """How `S3Bucket.put_file` has had the object confirmed."""
-    try:
+    with store_faults(bucket.name, key, "read"):
         head = bucket.client.head_object(Bucket=bucket.name, Key=key, ChecksumMode="ENABLED")
-    except (ClientError, BotoCoreError) as error:
-        raise StoreUnavailable(f"bucket {bucket.name}, {key}: cannot read: {type(error).__name__}") from error
     done = f"bucket {bucket.name} can be written and read under {key.rpartition('/')[0]}/"
     if head["ETag"].strip('"').lower() == _make_download().md5:
         how = "each object is confirmed by its MD5"
@@ -75,7 +77,7 @@ def _delete(bucket: S3Bucket, key: str) -> str:
     try:
         bucket.client.delete_object(Bucket=bucket.name, Key=key)
     except ClientError as error:
-        return str(error.response.get("Error", {}).get("Code", "unknown"))
+        return code_of(error)
     except (BotoCoreError, OSError) as error:
         return type(error).__name__
     return ""

@@ -9,6 +9,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
 from types import TracebackType
 from typing import BinaryIO, Self, cast
 from urllib.parse import urljoin, urlsplit
@@ -22,7 +23,7 @@ from app.adapters.pieces import Pieces
 from app.adapters.resume import Body, read_validator
 from app.domain.container import NotMedia, inspect
 from app.domain.errors import FetchFailed, FetchForbidden, Interrupted, LinkDead, ReelkeepError
-from app.domain.ports import Download, Parts
+from app.domain.ports import UNKNOWN, Download, Parts, Refused
 from app.domain.urls import without_query
 
 #: bytes asked for at once
@@ -54,7 +55,9 @@ class Downloader:
         self._look_up = look_up
 
     @contextmanager
-    def fetch(self, url: str, *, picture: bool = False, parts: Parts | None = None) -> Iterator[Download]:
+    def fetch(
+        self, url: str, *, picture: bool = False, parts: Parts | None = None, refused: Refused | None = None
+    ) -> Iterator[Download]:
         """Fetch a URL whole to a temporary file and check it: see `app.domain.ports.Fetcher`."""
         url = secure_url(url, self._policy)
         judge_url(url, self._policy)
@@ -62,14 +65,16 @@ class Downloader:
             _refuse_lack_of_room(file, 0, self._policy.spare_disk)
             try:
                 with _Watch(self._policy, self._stop) as watch:
-                    download = self._transfer(url, file, watch, picture, parts)
+                    download = self._transfer(url, file, watch, picture, parts, refused)
             except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
                 # ValueError: a redirect to what is no URL.
                 # "from None": their own messages hold the whole URL, and a traceback would print them.
                 raise FetchFailed(f"{without_query(url)}: {_cause(error)}") from None
             yield download
 
-    def _transfer(self, url: str, file: BinaryIO, watch: "_Watch", picture: bool, parts: Parts | None) -> Download:
+    def _transfer(
+        self, url: str, file: BinaryIO, watch: "_Watch", picture: bool, parts: Parts | None, refused: Refused | None
+    ) -> Download:
         body = Body(file)
         session = guarded_session(self._policy, watch, self._look_up)
         with session, Pieces(parts, self._policy, self._stop) as pieces:
@@ -77,13 +82,14 @@ class Downloader:
                 shown, host = self._fetch_whole(session, url, body, watch, pieces)
             finally:
                 watch.end()  # what follows goes at the pace of our own store and disk, not of the server
+        sha256, md5 = body.sha256.hexdigest(), body.md5.hexdigest()
+        download = Download(file=file, bytes=body.size, sha256=sha256, md5=md5, media=UNKNOWN, host=host)
         try:
-            media = inspect(file, body.size, picture=picture)
+            return replace(download, media=inspect(file, body.size, picture=picture))
         except NotMedia as error:
             pieces.discard()  # the next attempt has to fetch every byte anew
-            raise NotMedia(f"{shown}: {error}") from error
-        sha256, md5 = body.sha256.hexdigest(), body.md5.hexdigest()
-        return Download(file=file, bytes=body.size, sha256=sha256, md5=md5, media=media, host=host)
+            told = refused(download, str(error)) if refused is not None and body.total is not None else ""
+            raise NotMedia(f"{shown}: {error}{told}") from error
 
     def _fetch_whole(
         self, session: requests.Session, url: str, body: Body, watch: "_Watch", pieces: Pieces

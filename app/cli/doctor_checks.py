@@ -23,6 +23,7 @@ from app.domain.audit import show_credits
 from app.domain.checkup import Level, Remark, tell_duration, tell_size
 from app.domain.errors import LedgerUnavailable, ReelkeepError, VendorBusy, VendorUnreachable
 from app.domain.redis_state import judge
+from app.pipeline.mirror import parts_prefix
 from app.settings import Settings
 from app.web.health import check_fleet
 
@@ -104,7 +105,7 @@ def check_bucket(settings: Settings) -> list[Remark]:
     if not settings.s3_bucket:
         mend = "set REELKEEP_S3_BUCKET, and boto3's AWS_ variables"
         return [Remark("bucket", Level.PROBLEM, "no bucket is set: workers do not start", mend)]
-    return probe_bucket(settings.s3_bucket, settings.s3_prefix)
+    return probe_bucket(settings.s3_bucket, parts_prefix(settings.s3_prefix))
 
 
 def check_vendor(settings: Settings) -> list[Remark]:

@@ -1,6 +1,6 @@
 """What the pipeline needs of the outside, as Protocols. Adapters implement them; tests may too."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol
@@ -24,6 +24,12 @@ class Download:
     media: Media
     #: the host it came from, without scheme, port or path
     host: str
+
+
+#: what a file is of which nothing could be read
+UNKNOWN = Media("application/octet-stream", "", None, None, None)
+#: is handed a file that was refused, and why; gives what the error is to say besides
+Refused = Callable[[Download, str], str]
 
 
 @dataclass(frozen=True)
@@ -62,11 +68,14 @@ class Parts(Protocol):
 
 
 class Fetcher(Protocol):
-    def fetch(self, url: str, *, picture: bool = False, parts: Parts | None = None) -> AbstractContextManager[Download]:
+    def fetch(
+        self, url: str, *, picture: bool = False, parts: Parts | None = None, refused: Refused | None = None
+    ) -> AbstractContextManager[Download]:
         """Fetch a URL whole to a temporary file and check it.
 
         :param picture: a JPEG, PNG or WebP is wanted instead of a video.
         :param parts: where the pieces of a large file are kept meanwhile, and what is there already is taken from
+        :param refused: is handed what came in the length that the server had named, and is no video or picture
         :raises FetchForbidden: the URL or an address behind it is not allowed, or the file is too large
         :raises LinkDead: the server answered 403, 404 or 410
         :raises FetchFailed: anything else: broken, short, slow, not a video; worth another try

@@ -22,7 +22,7 @@ from app.domain.generation import Generation
 from app.domain.ledger import Draft, Ledger
 from app.domain.policy import Policy
 from app.domain.ports import Bucket, Download, Fetcher, Parts
-from app.domain.rendition import Rendition
+from app.domain.rendition import Rendition, RenditionState
 from app.domain.urls import Urls
 from app.domain.vendor import Vendor
 from app.domain.work import UPGRADES, Item, Kind
@@ -34,6 +34,12 @@ from app.pipeline.lease import insist, keep_alive
 BOUGHT = (*UPGRADES, Kind.IMAGE)
 #: what the files of videos, and of pictures, may be called
 VIDEOS, PICTURES = ("mp4", "mov"), ("jpg", "png", "webp")
+#: each such attempt takes nothing from the pieces that were kept
+ANEW_EVERY = 3
+#: bytes of the smallest file that is kept although it was refused: what is smaller is an error page
+LEAST_REFUSED = 64 * 1024
+#: what the error of a rendition says, before the key, if a refused file of it is kept
+KEPT = "; refused bytes are kept at "
 #: what a finished attempt does to the rendition
 Outcome = Callable[[Generation, Rendition, float], None]
 
@@ -46,6 +52,15 @@ class _Claim:
     alias: str
     #: whoever had the claim before never said what became of it: the file may be in the bucket
     lapsed: bool
+    #: its number, from 1, and what the one before came to
+    attempt: int
+    error: str
+
+    @property
+    def anew(self) -> bool:
+        """Whether every byte is to come from the server. Pieces that are bad and may not be deleted must not come back for ever;
+        but those of a worker that was killed are good, as far as anybody knows."""
+        return self.attempt % ANEW_EVERY == 0 and not self.lapsed
 
 
 @dataclass(frozen=True)
@@ -74,9 +89,12 @@ def mirror(
         outcome = _attempt(item, claim, ledger, fetcher, bucket, parts, vendor, policy, prefix)
     finish = partial(ledger.change, item.task_id, lambda draft: _finish(draft, item, claim, outcome), focus=item)
     rendition = insist(finish, policy.lease)
-    if rendition is not None and rendition.ended and (parts.used or rendition.attempts > 1):
-        with suppress(StoreUnavailable):  # the sweep finds them
-            parts.discard()
+    if rendition is not None and rendition.ended:
+        with suppress(StoreUnavailable):  # the sweep finds pieces
+            if parts.used or rendition.attempts > 1:
+                parts.discard()
+            if rendition.attempts > ANEW_EVERY and rendition.state is RenditionState.STORED:
+                bucket.parts(refused_prefix(prefix, item)).discard()  # rightly refused
     _log(item, rendition)
 
 
@@ -88,6 +106,11 @@ def parts_folder(prefix: str, item: Item) -> str:
 def parts_prefix(prefix: str) -> str:
     """What the keys of all pieces begin with."""
     return f"{prefix}.parts/"
+
+
+def refused_prefix(prefix: str, item: Item) -> str:
+    """What the keys of a rendition's refused files begin with; the beginning of their SHA-256 follows."""
+    return f"{prefix}.refused/{item.task_id}/{item.kind}-{item.index}-"
 
 
 def object_key(prefix: str, task_id: str, kind: Kind, index: int, extension: str) -> str:
@@ -112,11 +135,19 @@ def _attempt(
     try:
         if claim.lapsed and (found := _find_stored(item, bucket, prefix)):
             return found
-        with fetcher.fetch(claim.link or claim.url, picture=item.kind is Kind.IMAGE, parts=parts) as download:
+        with fetcher.fetch(
+            claim.link or claim.url,
+            picture=item.kind is Kind.IMAGE,
+            parts=None if claim.anew else parts,
+            refused=partial(_keep_refused, item, claim, bucket, prefix),
+        ) as download:
             return _put(item, download, bucket, prefix)
     except LinkDead as error:
         return _bury_link(item, claim, str(error), ledger, bucket, vendor, policy, prefix, chance)
     except StoreConflict as error:
+        # It may be this very rendition: its confirmation was lost, and the vendor has made the file anew since.
+        if found := _find_or_postpone(item, str(error), bucket, policy, prefix, chance):
+            return found
         reason = str(error)
         return lambda generation, rendition, now: generation.fail(rendition, reason, now)
     except FetchForbidden as error:
@@ -160,6 +191,41 @@ def _find_stored(item: Item, bucket: Bucket, prefix: str) -> Outcome | None:
     return None
 
 
+def _find_or_postpone(
+    item: Item, error: str, bucket: Bucket, policy: Policy, prefix: str, chance: float
+) -> Outcome | None:
+    """An attempt has failed for good. That loses nothing if the file was stored before; whether it was must be known.
+
+    :return: None: it was not
+    """
+    try:
+        return _find_stored(item, bucket, prefix)
+    except StoreUnavailable as unavailable:
+        reason = f"{error}; {unavailable}"
+        return lambda generation, rendition, now: generation.retry_later(rendition, reason, now, policy, chance)
+
+
+def _keep_refused(item: Item, claim: _Claim, bucket: Bucket, prefix: str, download: Download, why: str) -> str:
+    """Keep what the server gives again and again and the check refuses: it was paid for, and the check may be wrong.
+
+    Once for each rendition, in an attempt that fetched every byte, and only if the one before brought the same bytes. What was
+    refused then is told by the rendition's error, so that nothing else has to be remembered.
+    """
+    shown = f" (SHA-256 {download.sha256[:16]}…)"
+    if not claim.anew or shown not in claim.error or KEPT in claim.error or download.bytes < LEAST_REFUSED:
+        return shown
+    key = f"{refused_prefix(prefix, item)}{download.sha256[:16]}"
+    said = why.encode("unicode_escape").decode()[:200]  # metadata is ASCII
+    try:
+        bucket.put_file(key, download, {"sha256": download.sha256, "task-id": item.task_id, "why": said})
+    except (StoreUnavailable, StoreConflict) as error:
+        return f"{shown}; {error}"
+    log_event(
+        "rendition.refused", task_id=item.task_id, kind=item.kind, index=item.index, key=key, bytes=download.bytes
+    )
+    return f"{shown}{KEPT}{key}: see whether they play"
+
+
 def _stored(key: str, size: int, sha256: str, media: Media) -> Outcome:
     return lambda generation, rendition, now: generation.store(rendition, key, size, sha256, media, now)
 
@@ -175,14 +241,9 @@ def _bury_link(
     prefix: str,
     chance: float,
 ) -> Outcome:
-    """A link is dead. That loses nothing if the file was stored before; else there may be another link."""
-    try:
-        if found := _find_stored(item, bucket, prefix):
-            return found
-    except StoreUnavailable as unavailable:
-        reason = f"{error}; {unavailable}"
-        return lambda generation, rendition, now: generation.retry_later(rendition, reason, now, policy, chance)
-    return _seek_other_link(item, claim, error, ledger, vendor, policy, chance)
+    """A link is dead. If the file was not stored before, there may be another link."""
+    found = _find_or_postpone(item, error, bucket, policy, prefix, chance)
+    return found or _seek_other_link(item, claim, error, ledger, vendor, policy, chance)
 
 
 def _seek_other_link(
@@ -239,7 +300,7 @@ def _claim(draft: Draft, item: Item, policy: Policy) -> _Claim | None:
     if fence is None:
         return None
     alias = _alias(generation, item)
-    return _Claim(fence, rendition.url, rendition.link, alias, lapsed)
+    return _Claim(fence, rendition.url, rendition.link, alias, lapsed, rendition.attempts, rendition.error)
 
 
 def _alias(generation: Generation, item: Item) -> str:
@@ -258,6 +319,8 @@ def _finish(draft: Draft, item: Item, claim: _Claim, outcome: Outcome) -> Rendit
     if draft.generation is None or rendition is None or not rendition.work.holds(claim.fence):
         return None
     outcome(draft.generation, rendition, draft.now)
+    if rendition.error and KEPT not in rendition.error:  # where the refused bytes are is said to the end
+        rendition.error += "".join(claim.error.partition(KEPT)[1:])
     return rendition
 
 

@@ -1,6 +1,9 @@
 """The periodic jobs: the sweep enqueues what is due and what was lost; the checks look whether the bucket is there, what is left
 in it of transfers that are over, and what is left in the vendor's account."""
 
+import random
+from itertools import islice
+
 from app.domain.errors import StoreUnavailable, VendorUnreachable
 from app.domain.ledger import Ledger, Tick
 from app.domain.ports import Bucket
@@ -13,6 +16,8 @@ from app.pipeline.mirror import parts_prefix
 ACCOUNT_EVERY = 300.0
 #: seconds between two looks for pieces that were left over
 PARTS_EVERY = 3600.0
+#: folders of pieces that are deleted in one go: quick steps wait behind it
+MOST_FOLDERS = 100
 
 
 def sweep(ledger: Ledger, every: float) -> Tick | None:
@@ -56,12 +61,23 @@ def sweep_parts(ledger: Ledger, bucket: Bucket, prefix: str) -> None:
         return
     try:
         bucket.check()  # which is soon over if nothing answers: quick steps wait behind this one
-        for folder in bucket.list_parts(parts_prefix(prefix)):
-            if _is_over(ledger, folder):
-                bucket.parts(f"{parts_prefix(prefix)}{folder}/").discard()
-                log_event("parts.swept", folder=folder)
+        folders = list(bucket.list_parts(parts_prefix(prefix)))
+        random.shuffle(folders)  # those that cannot be deleted must not be tried first each time
+        for folder in islice((folder for folder in folders if _is_over(ledger, folder)), MOST_FOLDERS):
+            if not _discard(bucket, prefix, folder):
+                bucket.check()  # whether it is the folder or the whole bucket
     except StoreUnavailable as failure:
         log_event("parts.unswept", error=str(failure))
+
+
+def _discard(bucket: Bucket, prefix: str, folder: str) -> bool:
+    try:
+        bucket.parts(f"{parts_prefix(prefix)}{folder}/").discard()
+    except StoreUnavailable as failure:
+        log_event("parts.unswept", folder=folder, error=str(failure))
+        return False
+    log_event("parts.swept", folder=folder)
+    return True
 
 
 def _is_over(ledger: Ledger, folder: str) -> bool:

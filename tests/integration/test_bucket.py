@@ -354,11 +354,26 @@ def test_json_without_that_is_read_back(store: tuple[S3Bucket, Stubber], answer:
         store[0].put_json("x.json", "{}")
 
 
-@pytest.mark.parametrize("code", ["SlowDown", "AccessDenied", "InternalError"])
+@pytest.mark.parametrize("code", ["SlowDown", "InternalError"])
 def test_what_the_store_says_is_named(store: tuple[S3Bucket, Stubber], code: str) -> None:
     absent(store[1])
     store[1].add_client_error("put_object", code, "no", 503)
     with pytest.raises(StoreUnavailable, match=f"bucket reels, {KEY}: cannot store: {code}$"):
+        store[0].put_file(KEY, download(), METADATA)
+
+
+def test_the_right_that_a_refused_request_needs_is_named(store: tuple[S3Bucket, Stubber]) -> None:
+    absent(store[1])
+    store[1].add_client_error("put_object", "AccessDenied", "no", 403)
+    with pytest.raises(StoreUnavailable, match=f"{KEY}: cannot store: AccessDenied: allow s3:PutObject$"):
+        store[0].put_file(KEY, download(), METADATA)
+
+
+def test_what_may_be_there_and_not_be_seen_is_not_written_over(store: tuple[S3Bucket, Stubber]) -> None:
+    store[1].add_client_error(
+        "head_object", "403", "Forbidden", 403
+    )  # without s3:ListBucket: also of what is not there
+    with pytest.raises(StoreUnavailable, match=r"cannot store: 403: .* list the bucket \(s3:ListBucket\)$"):
         store[0].put_file(KEY, download(), METADATA)
 
 

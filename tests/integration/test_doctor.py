@@ -398,7 +398,7 @@ def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stubber]:
 
 
 def probe() -> list[Remark]:
-    return bucket_probe.probe_bucket("reels", "veo/")
+    return bucket_probe.probe_bucket("reels", "veo/.parts/")
 
 
 HEAD = {"ContentLength": len(bucket_probe.BODY), "ETag": '"0123"'}
@@ -414,7 +414,7 @@ def test_a_right_that_is_missing_is_named_and_the_probe_is_deleted_all_the_same(
     store.add_response("delete_object", {})
     [remark] = probe()
     assert remark.level is Level.PROBLEM
-    assert remark.text.endswith(": cannot store: AccessDenied")
+    assert remark.text.endswith(": cannot store: AccessDenied: allow s3:PutObject")
     assert "s3:PutObject" in remark.mend
 
 
@@ -448,8 +448,28 @@ def test_a_probe_that_may_not_be_deleted_is_named(store: Stubber) -> None:
     store.add_client_error("delete_object", **REFUSED)
     good, left = probe()
     assert (good.level, left.level) == (Level.OK, Level.WARNING)
-    assert "veo/doctor-" in left.text
+    assert "veo/.parts/doctor-" in left.text
     assert left.text.endswith("cannot be deleted: AccessDenied")
+    assert left.mend.startswith("allow s3:DeleteObject under veo/.parts/, ")
+
+
+def test_keys_that_may_not_list_the_bucket_are_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "made-up")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "made-up")
+    client = make_client()
+    with Stubber(client) as stubber:
+        monkeypatch.setattr(bucket_probe, "make_client", lambda **_: client)
+        stubber.add_client_error("head_bucket", "403", "Forbidden", 403)
+        [remark] = probe()
+    assert (remark.level, "may list the bucket (s3:ListBucket)" in remark.text) == (Level.PROBLEM, True)
+
+
+def test_the_probe_is_put_where_pieces_are_kept(doctor: Run, redis_url: str) -> None:
+    beat(redis_url)
+    assert (
+        "written and read under films/.parts/;"
+        in found(doctor("--json", REELKEEP_S3_PREFIX="films/"))["bucket"]["text"]
+    )
 
 
 PUT = ("Bucket", "Key", "Body", "ContentLength", "ContentType", "ChecksumSHA256", "Metadata", "IfNoneMatch")

@@ -11,7 +11,9 @@ import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import boto3
 import pytest
+from botocore.stub import Stubber
 
 from app.adapters.bucket import S3Bucket
 from app.adapters.bucket_parts import BucketParts
@@ -273,6 +275,56 @@ def test_after_a_killed_worker_less_than_a_piece_is_fetched_again(shelf: Shelf, 
     assert fetch(url, bucket.parts(FOLDER)) == VIDEO
     assert shelf.asked[2:] == [(f"bytes={5 * PIECE}-", '"one"')]
     assert shelf.sent[0] + shelf.sent[2] <= len(VIDEO) + PIECE
+
+
+def requests_of(bucket: S3Bucket) -> list[str]:
+    """The names of the requests from now on."""
+    made: list[str] = []
+    bucket.client.meta.events.register("before-call.s3", lambda model, **_: made.append(model.name))
+    return made
+
+
+def test_pieces_are_deleted_a_page_at_a_time(bucket: S3Bucket, parts: BucketParts) -> None:
+    for number in range(3):
+        parts.keep("v", number, b"piece")
+    made = requests_of(bucket)
+    parts.discard()
+    assert made == ["ListObjectsV2", "DeleteObjects"]
+    assert kept(bucket) == []
+    made.clear()
+    parts.discard()
+    assert made == ["ListObjectsV2"], "where there is nothing, nothing is deleted"
+
+
+@pytest.fixture
+def store() -> Iterator[tuple[BucketParts, Stubber]]:
+    """Two pieces in a store that answers what it is told to, in order."""
+    client = boto3.session.Session("id", "secret", region_name="us-east-1").client("s3")
+    with Stubber(client) as stubber:
+        stubber.add_response("list_objects_v2", {"Contents": [{"Key": f"{FOLDER}v/{number}"} for number in range(2)]})
+        yield BucketParts(lambda: client, "reels", FOLDER), stubber
+        stubber.assert_no_pending_responses()
+    client.close()
+
+
+@pytest.mark.parametrize("code", ["NotImplemented", "MissingContentMD5", ""])
+def test_where_a_page_cannot_be_deleted_each_piece_is(store: tuple[BucketParts, Stubber], code: str) -> None:
+    parts, stubber = store
+    if code:
+        stubber.add_client_error("delete_objects", code, "no", 400)
+    else:
+        stubber.add_response("delete_objects", {"Errors": [{"Key": f"{FOLDER}v/1", "Code": "InternalError"}]})
+    for number in range(2):
+        stubber.add_response("delete_object", {}, {"Bucket": "reels", "Key": f"{FOLDER}v/{number}"})
+    parts.discard()
+
+
+def test_who_may_not_delete_is_told_which_right_is_missing(store: tuple[BucketParts, Stubber]) -> None:
+    parts, stubber = store
+    stubber.add_client_error("delete_objects", "AccessDenied", "no", 403)
+    stubber.add_client_error("delete_object", "AccessDenied", "no", 403)
+    with pytest.raises(StoreUnavailable, match=f"{FOLDER}: cannot delete: AccessDenied: allow s3:DeleteObject$"):
+        parts.discard()
 
 
 def test_folders_of_pieces_are_listed_by_rendition(bucket: S3Bucket) -> None:

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar, cast
 
-from app.domain.container import Media
+from app.domain.container import Media, NotMedia
 from app.domain.errors import LedgerUnavailable, StoreUnavailable
 from app.domain.generation import Generation
 from app.domain.ledger import Draft, Entry, Health, Limit, Page, Pending, Recorded, Route, Slot, Tick, Trust
-from app.domain.ports import Download, Parts, Stored
+from app.domain.ports import UNKNOWN, Download, Parts, Refused, Stored
 from app.domain.requests import Request
 from app.domain.states import State
 from app.domain.submission import Submission
@@ -256,14 +256,26 @@ class ScriptedFetcher:
     media: Media = field(default_factory=lambda: Media("video/mp4", "mp4", 1280, 720, 8.0))
     #: the file is so large that a piece of it is kept
     keeps: bool = False
+    #: of each file in turn that is refused, the SHA-256
+    refuses: list[str] = field(default_factory=list)
+    bytes: int = 100_000
+    #: for each fetch, whether it was given pieces
+    given_parts: list[bool] = field(default_factory=list)
 
     @contextmanager
-    def fetch(self, url: str, *, picture: bool = False, parts: Parts | None = None) -> Iterator[Download]:
+    def fetch(
+        self, url: str, *, picture: bool = False, parts: Parts | None = None, refused: Refused | None = None
+    ) -> Iterator[Download]:
         self.fetched.append((url, picture))
+        self.given_parts.append(parts is not None)
         if parts is not None and self.keeps:
             parts.keep("v", 0, b"piece")
         if self.failure is not None:
             raise self.failure
+        if self.refuses:
+            assert refused is not None
+            download = Download(io.BytesIO(b"odd"), self.bytes, self.refuses.pop(0), "cd" * 16, UNKNOWN, "x")
+            raise NotMedia(f"x: ends inside ‹mdat›{refused(download, 'ends inside ‹mdat›')}")
         yield Download(io.BytesIO(b"video"), 5, "ab" * 32, "cd" * 16, self.media, "x")
 
 
@@ -287,8 +299,9 @@ class MemoryParts:
 
     def discard(self) -> None:
         self.bucket.discarded.append(self.folder)
-        if self.bucket.failure is not None:
-            raise self.bucket.failure
+        failure = self.bucket.stuck.get(self.folder) or self.bucket.failure
+        if failure is not None:
+            raise failure
         self.bucket.pieces = [folder for folder in self.bucket.pieces if folder != self.folder]
 
 
@@ -298,6 +311,8 @@ class MemoryBucket:
 
     failure: BaseException | None = None
     files: dict[str, dict[str, str]] = field(default_factory=dict)
+    #: raised by an attempt to delete pieces of these folders
+    stuck: dict[str, StoreUnavailable] = field(default_factory=dict)
     texts: dict[str, str] = field(default_factory=dict)
     #: by key, what a former worker has stored, and for which generation; an exception is raised
     found: dict[str, tuple[str, Stored] | BaseException] = field(default_factory=dict)

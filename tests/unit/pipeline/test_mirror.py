@@ -27,7 +27,7 @@ from app.domain.work import Item, Kind, Step
 from app.pipeline import lease
 from app.pipeline import mirror as module
 from app.pipeline.manifest import render
-from app.pipeline.mirror import Renewal, mirror, object_key, renew_link
+from app.pipeline.mirror import LEAST_REFUSED, Renewal, mirror, object_key, renew_link
 from tests.unit.pipeline.fakes import Died, MemoryBucket, MemoryLedger, ScriptedFetcher, ScriptedVendor
 
 MIRROR = Item(Step.MIRROR, "t1", Kind.RESULT, 0)
@@ -268,6 +268,25 @@ def test_another_file_under_the_key_is_a_failure_that_is_seen(attempt: Attempt) 
     assert json.loads(render(_known(attempt.ledger)))["renditions"][0]["error"] == "bucket b, k: conflict"
 
 
+def test_what_was_stored_and_never_confirmed_is_taken_over_when_the_vendor_serves_other_bytes(attempt: Attempt) -> None:
+    attempt.bucket.failure, attempt.bucket.found[KEY] = StoreConflict("bucket b, k: conflict"), ("t1", FOUND)
+    rendition = attempt.run()
+    assert (rendition.state, rendition.sha256, rendition.error) == (RenditionState.STORED, "ef" * 32, "")
+    assert attempt.bucket.files == {}
+
+
+def test_a_sound_file_of_another_generation_stays_a_conflict(attempt: Attempt) -> None:
+    attempt.bucket.failure, attempt.bucket.found[KEY] = StoreConflict("bucket b, k: conflict"), ("t2", FOUND)
+    assert attempt.run().state is RenditionState.FAILED
+
+
+def test_a_conflict_is_not_judged_while_the_bucket_cannot_be_looked_into(attempt: Attempt) -> None:
+    attempt.bucket.failure = StoreConflict("bucket b, k: conflict")
+    attempt.bucket.found[KEY] = StoreUnavailable("no answer")
+    rendition = attempt.run()
+    assert (rendition.state, rendition.error) == (RenditionState.MIRRORING, "bucket b, k: conflict; no answer")
+
+
 def test_after_a_conflict_a_retry_stores_what_is_fetched_then(attempt: Attempt) -> None:
     attempt.bucket.failure = StoreConflict("bucket b, k: conflict")
     attempt.run()
@@ -321,6 +340,93 @@ def test_a_worker_that_lost_its_claim_leaves_the_pieces_to_who_has_it(attempt: A
     attempt.fetcher.keeps, attempt.bucket.before_put = True, lose
     attempt.run()
     assert (attempt.bucket.discarded, attempt.bucket.pieces) == ([], [PIECES])
+
+
+def _run_again(attempt: Attempt, times: int) -> Rendition:
+    """So many attempts, each as soon as it is due."""
+    for _ in range(times):
+        attempt.ledger.now += 1000.0
+        rendition = attempt.run()
+    return rendition
+
+
+def test_pieces_that_cannot_be_deleted_do_not_come_back_for_ever(attempt: Attempt) -> None:
+    attempt.bucket.stuck[PIECES] = StoreUnavailable("cannot delete: AccessDenied")
+    attempt.fetcher.failure = FetchFailed("no video")
+    _run_again(attempt, 7)
+    assert attempt.fetcher.given_parts == [True, True, False, True, True, False, True]
+
+
+def test_a_killed_workers_pieces_are_gone_on_with_in_any_attempt(attempt: Attempt) -> None:
+    attempt.fetcher.failure = FetchFailed("cut short")
+    _run_again(attempt, 1)
+    attempt.ledger.now += 1000.0
+    _die(attempt)
+    attempt.run()
+    assert attempt.fetcher.given_parts == [True, True, True]
+
+
+# --- what is refused again and again ----------------------------------------------------------------------------------
+
+ODD, ODDER = "0123456789abcdef" * 4, "fedcba9876543210" * 4
+REFUSED = "veo/.refused/t1/result-0-0123456789abcdef"
+SAID = f"x: ends inside ‹mdat› (SHA-256 0123456789abcdef…); refused bytes are kept at {REFUSED}: see whether they play"
+
+
+def test_bytes_that_are_refused_again_and_again_are_kept_and_not_called_stored(attempt: Attempt) -> None:
+    attempt.fetcher.refuses = [ODD] * 9
+    rendition = _run_again(attempt, 2)
+    assert (rendition.error, attempt.bucket.files) == ("x: ends inside ‹mdat› (SHA-256 0123456789abcdef…)", {})
+    rendition = _run_again(attempt, 1)
+    assert (rendition.state, rendition.error, rendition.work.at) == (RenditionState.MIRRORING, SAID, 4004.0)
+    facts = {"sha256": ODD, "task-id": "t1", "why": "ends inside \\u2039mdat\\u203a"}
+    assert attempt.bucket.files == {REFUSED: facts}
+    attempt.bucket.files.clear()
+    assert _run_again(attempt, 6).error == SAID
+    assert attempt.bucket.files == {}, "once is enough"
+
+
+def test_it_is_said_to_the_end_where_refused_bytes_are(attempt: Attempt) -> None:
+    attempt.fetcher.refuses = [ODD] * 3
+    _run_again(attempt, 3)
+    told = SAID[SAID.index("; refused") :]
+    attempt.fetcher.failure = FetchFailed("HTTP 503")
+    assert _run_again(attempt, 1).error == f"HTTP 503{told}"
+    attempt.fetcher.failure = Died()
+    with pytest.raises(Died):
+        _run_again(attempt, 1)
+    attempt.fetcher.failure = FetchForbidden("too large")
+    rendition = _run_again(attempt, 1)
+    assert (rendition.state, rendition.error) == (RenditionState.FAILED, f"too large{told}")
+    assert json.loads(render(_known(attempt.ledger)))["renditions"][0]["error"] == f"too large{told}"
+    assert attempt.bucket.discarded == [PIECES]
+
+
+def test_refused_bytes_are_deleted_when_a_sound_file_comes_after_all(attempt: Attempt) -> None:
+    attempt.fetcher.refuses = [ODD] * 3
+    rendition = _run_again(attempt, 4)
+    assert (rendition.state, rendition.error) == (RenditionState.STORED, "")
+    assert attempt.bucket.discarded == [PIECES, "veo/.refused/t1/result-0-"]
+
+
+@pytest.mark.parametrize("refused", [[ODD, ODDER, ODD], [ODD, ODD], [ODD] * 2 + [ODDER]])
+def test_bytes_that_are_refused_and_not_given_again_are_not_kept(attempt: Attempt, refused: list[str]) -> None:
+    attempt.fetcher.refuses = refused
+    _run_again(attempt, len(refused))
+    assert attempt.bucket.files == {}
+
+
+def test_a_small_page_is_not_kept(attempt: Attempt) -> None:
+    attempt.fetcher.refuses, attempt.fetcher.bytes = [ODD] * 3, LEAST_REFUSED - 1
+    _run_again(attempt, 3)
+    assert attempt.bucket.files == {}
+
+
+def test_what_cannot_be_kept_is_tried_again_with_the_next_fresh_bytes(attempt: Attempt) -> None:
+    attempt.fetcher.refuses, attempt.bucket.failure = [ODD] * 6, StoreUnavailable("no answer")
+    assert _run_again(attempt, 3).error == "x: ends inside ‹mdat› (SHA-256 0123456789abcdef…); no answer"
+    attempt.bucket.failure = None
+    assert _run_again(attempt, 3).error == SAID
 
 
 # --- dead links --------------------------------------------------------------------------------------------------------

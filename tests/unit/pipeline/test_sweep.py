@@ -7,7 +7,7 @@ import pytest
 from app.domain.errors import StoreUnavailable, VendorBusy, VendorUnreachable
 from app.domain.ledger import Tick
 from app.domain.rendition import RenditionState
-from app.pipeline.sweep import ACCOUNT_EVERY, check_account, check_bucket, sweep, sweep_parts
+from app.pipeline.sweep import ACCOUNT_EVERY, MOST_FOLDERS, check_account, check_bucket, sweep, sweep_parts
 from tests.unit.pipeline.fakes import MemoryBucket, MemoryLedger, ScriptedVendor
 
 
@@ -114,3 +114,30 @@ def test_a_bucket_that_is_away_keeps_its_pieces_until_the_next_turn(succeeded: M
     bucket.failure = StoreUnavailable("no answer")
     sweep_parts(succeeded, bucket, "veo/")
     assert (bucket.pieces != [], bucket.discarded, bucket.listed) == (True, [], 0)
+
+
+def test_a_folder_that_cannot_be_deleted_does_not_stop_the_others(succeeded: MemoryLedger) -> None:
+    bucket = _with_pieces(*(f"gone/result-{index}" for index in range(9)))
+    bucket.stuck = {folder: StoreUnavailable("cannot delete: AccessDenied") for folder in bucket.pieces[2:4]}
+    sweep_parts(succeeded, bucket, "veo/")
+    assert bucket.pieces == ["veo/.parts/gone/result-2/", "veo/.parts/gone/result-3/"]
+
+
+def test_a_bucket_that_goes_away_ends_the_sweep_of_pieces(succeeded: MemoryLedger) -> None:
+    class Going(MemoryBucket):
+        def check(self) -> None:
+            if self.discarded:
+                raise StoreUnavailable("no answer")
+
+    bucket = Going(pieces=_with_pieces(*(f"gone/result-{index}" for index in range(9))).pieces)
+    bucket.stuck = {folder: StoreUnavailable("no answer") for folder in bucket.pieces}
+    sweep_parts(succeeded, bucket, "veo/")
+    assert len(bucket.discarded) == 1
+
+
+def test_one_sweep_of_pieces_is_bounded_and_the_next_goes_on(succeeded: MemoryLedger) -> None:
+    bucket = _with_pieces("t1/result-0", *(f"gone/result-{index}" for index in range(MOST_FOLDERS + 9)))
+    sweep_parts(succeeded, bucket, "veo/")
+    assert len(bucket.pieces) == 10
+    sweep_parts(succeeded, bucket, "veo/")
+    assert bucket.pieces == ["veo/.parts/t1/result-0/"]
