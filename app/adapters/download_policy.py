@@ -50,6 +50,8 @@ class DownloadPolicy:
     connect_timeout: float = 5
     #: seconds without a byte
     read_timeout: float = 30
+    #: bytes of a file that stay in memory until they are stored: writing most videos to a disk would cost more than hashing them
+    in_memory: int = 8 * 1024 * 1024
     #: folder of the temporary files; None: the system's
     temp_dir: str | None = None
     #: a file with more bytes than this is kept in pieces while it arrives, each of so many bytes

@@ -27,7 +27,7 @@ from app.domain.ports import UNKNOWN, Download, Parts, Refused
 from app.domain.urls import without_query
 
 #: bytes asked for at once
-CHUNK = 256 * 1024
+CHUNK = 1024 * 1024
 MOST_REDIRECTS = 3
 #: times that a transfer goes on after it broke; each must have brought something
 MOST_BREAKS = 5
@@ -61,8 +61,7 @@ class Downloader:
         """Fetch a URL whole to a temporary file and check it: see `app.domain.ports.Fetcher`."""
         url = secure_url(url, self._policy)
         judge_url(url, self._policy)
-        with _temporary_file(self._policy.temp_dir) as file:
-            _refuse_lack_of_room(file, 0, self._policy.spare_disk)
+        with _temporary_file(self._policy) as file:
             try:
                 with _Watch(self._policy, self._stop) as watch:
                     download = self._transfer(url, file, watch, picture, parts, refused)
@@ -168,7 +167,7 @@ class Downloader:
         most = self._policy.max_bytes
         if body.total is not None and body.total > most:
             raise FetchForbidden(f"{shown}: {body.total} bytes, more than the cap of {most}")
-        _refuse_lack_of_room(body.file, (body.total or body.size) - body.size, self._policy.spare_disk)
+        _refuse_lack_of_room(self._policy, body)
         looked = body.size
         while True:
             try:
@@ -185,7 +184,7 @@ class Downloader:
             pieces.note(body)
             if body.size - looked >= LOOK_BYTES:
                 body.file.flush()
-                _refuse_lack_of_room(body.file, 0, self._policy.spare_disk)
+                _refuse_lack_of_room(self._policy, body, arrived=body.size)
                 looked = body.size
         if body.total is not None and body.size != body.total:
             return FetchFailed(f"{shown}: cut short, {body.size} of {body.total} bytes")
@@ -193,12 +192,9 @@ class Downloader:
 
 
 @contextmanager
-def _temporary_file(folder: str | None) -> Iterator[BinaryIO]:
-    """A file without a name in its folder, so that a killed process leaves nothing behind."""
-    try:
-        file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed below, where its errors are wanted too
-    except OSError as error:
-        raise FetchFailed(f"no temporary file: {_cause(error)}") from error
+def _temporary_file(policy: DownloadPolicy) -> Iterator[BinaryIO]:
+    """A file in memory while it is small, then without a name in its folder: a killed process leaves nothing behind."""
+    file = tempfile.SpooledTemporaryFile(max_size=policy.in_memory, dir=policy.temp_dir)  # noqa: SIM115 - closed below
     try:
         yield cast(BinaryIO, file)
     finally:
@@ -206,12 +202,18 @@ def _temporary_file(folder: str | None) -> Iterator[BinaryIO]:
             file.close()
 
 
-def _refuse_lack_of_room(file: BinaryIO, wanted: int, spare: int) -> None:
-    """Refuse to go on where the disk of a file would be left with less than `spare` bytes after `wanted` more."""
-    disk = os.fstatvfs(file.fileno())
+def _refuse_lack_of_room(policy: DownloadPolicy, body: Body, arrived: int = 0) -> None:
+    """Refuse to go on where what is still to arrive would leave the temporary files' disk with too little space."""
+    if body.total is not None and body.total <= policy.in_memory:
+        return
+    wanted = 0 if arrived else (body.total or body.size) - body.size
+    try:
+        disk = os.statvfs(policy.temp_dir or tempfile.gettempdir())
+    except OSError as error:
+        raise FetchFailed(f"no temporary file: {_cause(error)}") from error
     free = disk.f_bavail * disk.f_frsize
-    if free < wanted + spare:
-        need = f"{wanted} bytes are needed and {spare} stay free" if wanted else f"{spare} stay free"
+    if free < wanted + policy.spare_disk:
+        need = f"{wanted} bytes are needed and {policy.spare_disk} stay free" if wanted else f"{policy.spare_disk} stay free"
         raise FetchFailed(f"no room for a download: {need}, and {free} are left")
 
 

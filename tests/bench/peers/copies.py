@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from uuid import uuid4
 
 BUCKET = "bench"
 
@@ -30,7 +31,7 @@ def reelkeep(url: str) -> Callable[[int], None]:
 
     def copy(number: int) -> None:
         with downloader.fetch(url, parts=bucket.parts(f".parts/{number}/")) as download:
-            bucket.put_file(f"reelkeep-{number}.mp4", download, {"sha256": download.sha256})
+            bucket.put_file(f"{uuid4()}.mp4", download, {"sha256": download.sha256})
 
     return copy
 
@@ -43,7 +44,7 @@ def bare(url: str) -> Callable[[int], None]:
     client, session = boto3.client("s3"), requests.Session()
 
     def copy(number: int) -> None:
-        client.put_object(Bucket=BUCKET, Key=f"bare-{number}.mp4", Body=session.get(url, timeout=60).content)
+        client.put_object(Bucket=BUCKET, Key=f"{uuid4()}.mp4", Body=session.get(url, timeout=60).content)
 
     return copy
 
@@ -57,7 +58,7 @@ def plain(url: str) -> Callable[[int], None]:
 
     def copy(number: int) -> None:
         with session.get(url, stream=True, timeout=60) as answer:
-            client.upload_fileobj(answer.raw, BUCKET, f"plain-{number}.mp4")
+            client.upload_fileobj(answer.raw, BUCKET, f"{uuid4()}.mp4")
 
     return copy
 
