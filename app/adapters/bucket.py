@@ -4,7 +4,7 @@ import base64
 import hashlib
 import threading
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, closing
+from contextlib import AbstractContextManager, closing, suppress
 from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -37,22 +37,28 @@ MOST_LOOKS = 3
 OVERTAKEN = ("PreconditionFailed", "412", "ConditionalRequestConflict", "409", "NoSuchKey")
 #: answers of stores that know no conditions
 UNKNOWN_HEADER = ("NotImplemented", "501", "InvalidArgument", "InvalidRequest", "400")
+#: answers to a body that has another SHA-256 than is said: of AWS and most others, and of MinIO
+WRONG_CHECKSUM = ("BadDigest", "XAmzContentChecksumMismatch")
 AWS_DOMAINS = (".amazonaws.com", ".amazonaws.com.cn", ".amazonaws.eu")
 
 
 class S3Bucket:
     """A bucket, by boto3's own variables for credentials, region and endpoint. May be used from many threads."""
 
-    def __init__(self, name: str, client: "S3Client | None" = None) -> None:
+    def __init__(self, name: str, client: "S3Client | None" = None, *, probe: str = ".parts/checksum-probe") -> None:
         """Connects to nothing.
 
         :param client: in place of one made from the environment on first use
+        :param probe: key of the object by which it is found out whether the store compares checksums
         """
         self.name = name
         self._client = client
         #: for `check`, which must not hang: a worker that waits for it does nothing else
         self._checker = client
         self._lock = threading.Lock()
+        self._probe, self._probing = probe, threading.Lock()
+        #: whether the store compares checksums; None: not known yet
+        self._compares: bool | None = None
         #: whether the store takes the conditions of a PUT; believed until it says otherwise
         self._knows_conditions = True
 
@@ -121,7 +127,7 @@ class S3Bucket:
         """Whether an object is this file, byte for byte: by what `_confirm` would believe."""
         if found["ContentLength"] != download.bytes:
             return False
-        return self._vouches(found, download) or hash_object(self.client, self.name, key) == download.sha256
+        return self._vouches(found, download) or self._hash(key) == download.sha256
 
     def _put(self, key: str, download: Download, metadata: dict[str, str], *, over: str) -> bool:
         """Send a file. False: somebody else wrote the object meanwhile.
@@ -157,26 +163,45 @@ class S3Bucket:
         return True
 
     def _confirm(self, key: str, download: Download) -> None:
-        """Make sure that the store has what we sent. What it does not vouch for is read back and hashed."""
+        """Make sure that the store has what we sent: by its own word, if that proves something, else by reading it back."""
+        if not self.compares_checksums():
+            if self._hash(key) != download.sha256:
+                raise self._unconfirmed(key, "what it has is not what was sent")
+            return
         head = self._look(key)
         if head is None:
             raise self._unconfirmed(key, "it is not there")
         if head["ContentLength"] != download.bytes:
             raise self._unconfirmed(key, f"it has {head['ContentLength']} bytes where {download.bytes} were sent")
-        if not self._vouches(head, download) and hash_object(self.client, self.name, key) != download.sha256:
+        if not self._vouches(head, download) and self._hash(key) != download.sha256:
             raise self._unconfirmed(key, "what it has is not what was sent")
+
+    def _hash(self, key: str) -> str:
+        return hash_object(self.client, self.name, key)
 
     def _vouches(self, head: "HeadObjectOutputTypeDef", download: Download) -> bool:
         """Whether the store's word proves that an object is this file.
 
-        An ETag equal to the MD5 was computed by the store from what it has. Without one, a SHA-256 counts only from
-        AWS with KMS or customer keys, which checks it on receipt and has no MD5 to give: other stores (rclone 1.75,
-        measured) hand back whatever checksum they were sent.
+        Only the word of a store that compares: rclone 1.75, measured, takes any SHA-256 and hands it back.
         """
-        if _etag(head["ETag"]) == download.md5:
-            return True
-        no_md5 = head.get("ServerSideEncryption", "").startswith("aws:kms") or "SSECustomerAlgorithm" in head
-        return no_md5 and head.get("ChecksumSHA256") == _base64(download.sha256)
+        return self.compares_checksums() and head.get("ChecksumSHA256") == _base64(download.sha256)
+
+    def compares_checksums(self) -> bool:
+        """Whether the store refuses what has another SHA-256 than is said. Found out once, by trying."""
+        with self._probing:
+            if self._compares is None:
+                self._compares = self._refuses_wrong_checksum()
+            return self._compares
+
+    def _refuses_wrong_checksum(self) -> bool:
+        wrong = _base64(hashlib.sha256(b"").hexdigest())
+        try:
+            self.client.put_object(Bucket=self.name, Key=self._probe, Body=b"probe", ChecksumSHA256=wrong)
+        except ClientError as error:
+            return _code(error) in WRONG_CHECKSUM
+        with suppress(ClientError, BotoCoreError, OSError):  # a few bytes under a name that says what they are
+            self.client.delete_object(Bucket=self.name, Key=self._probe)
+        return False
 
     def find_file(self, key: str, task_id: str, *, picture: bool = False) -> Stored | None:
         """What a worker stored that died before it could say so: see `app.domain.ports.Bucket`."""

@@ -81,8 +81,7 @@ class Downloader:
                 shown, host = self._fetch_whole(session, url, body, watch, pieces)
             finally:
                 watch.end()  # what follows goes at the pace of our own store and disk, not of the server
-        sha256, md5 = body.sha256.hexdigest(), body.md5.hexdigest()
-        download = Download(file=file, bytes=body.size, sha256=sha256, md5=md5, media=UNKNOWN, host=host)
+        download = Download(file=file, bytes=body.size, sha256=body.sha256.hexdigest(), media=UNKNOWN, host=host)
         try:
             return replace(download, media=inspect(file, body.size, picture=picture))
         except NotMedia as error:

@@ -39,20 +39,18 @@ class Body:
     #: recognises the file when it is asked for again; empty: nothing does
     validator: str = ""
     sha256: "hashlib._Hash" = field(default_factory=hashlib.sha256)
-    md5: "hashlib._Hash" = field(default_factory=lambda: hashlib.md5(usedforsecurity=False))
 
     def begin(self, validator: str, total: int | None) -> None:
         """Take in a file from its first byte."""
         self.file.seek(0)
         self.file.truncate()
         self.size, self.total, self.validator = 0, total, validator
-        self.sha256, self.md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
+        self.sha256 = hashlib.sha256()
 
     def append(self, chunk: bytes) -> None:
         """Take in what comes next."""
         self.file.write(chunk)
         self.sha256.update(chunk)
-        self.md5.update(chunk)
         self.size += len(chunk)
 
     def version(self, piece: int) -> str:

@@ -18,8 +18,6 @@ class Download:
     bytes: int
     #: lower-case hex SHA-256 of the content
     sha256: str
-    #: lower-case hex MD5 of the content: what stores without SHA-256 support can confirm
-    md5: str
     #: what the container says it is
     media: Media
     #: the host it came from, without scheme, port or path
