@@ -313,6 +313,8 @@ def make_client(*, connect: float = 5, read: float = 60, attempts: int = 3) -> "
         response_checksum_validation="when_required",
         max_pool_connections=32,
         s3=special,
+        # A name of our own for the store's log; boto3 puts its long one together anew for each request.
+        user_agent="Reelkeep",
     )
     client = session.client("s3", config=config)  # boto3 takes us-east-1 where no region is set
     host = urlsplit(client.meta.endpoint_url).hostname or ""

@@ -3,23 +3,18 @@
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import BinaryIO
 
-from app.domain.media import NotMedia, read_part
+from app.domain.media import NotMedia, Source
 
-#: More boxes than this are no file of ours, but millions of tiny ones meant to keep us busy.
-MOST_BOXES = 20_000
-#: the same for the boxes inside a box
-MOST_CHILDREN = 100
-#: bytes of a box that is read whole; the tables of an hour of video have some 4 MB
-MOST_CONTENT = 32 * 1024 * 1024
+#: bytes of a file's tables and headers; an hour of video has some 5 MB
+MOST_TABLES = 16 * 1024 * 1024
 #: boxes that say nothing
 FILLERS = {b"free", b"skip", b"wide"}
 #: boxes that may say "to the end of the file" in place of a length
 ENDLESS = FILLERS | {b"mdat", b"moov", b"moof", b"mfra", b"meta", b"uuid"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Box:
     """One box of a file."""
 
@@ -39,18 +34,21 @@ class Box:
         return self.end - self.start
 
 
-def read_boxes(file: BinaryIO, start: int, end: int, inside: str, *, top: bool = False) -> Iterator[Box]:
-    """Walk the boxes that fill a part of the file to its very end. :raises NotMedia: they do not"""
-    most = MOST_BOXES if top else MOST_CHILDREN
-    for _ in range(most):
-        if start == end:
+def read_boxes(file: Source, start: int, end: int, inside: str, *, top: bool = False) -> Iterator[Box]:
+    """Walk the boxes that fill a part of the file to its very end. :raises NotMedia: they do not
+
+    Zeros may fill what is left: any number of them behind the outermost boxes, less than a header's inside of a box.
+    """
+    while start < end:
+        head = file.read(start, min(end - start, 8), inside)
+        if not any(head) and (len(head) < 8 or top) and file.is_zero(start, end):
             return
-        if end - start < 8:
+        if len(head) < 8:
             raise NotMedia(f"ends inside a box header, {end - start} bytes before the end of {inside}")
-        length, kind = struct.unpack(">I4s", read_part(file, start, 8, inside))
+        length, kind = struct.unpack(">I4s", head)
         header = 8
         if length == 1 and end - start >= 16:
-            header, length = 16, int.from_bytes(read_part(file, start + 8, 8, inside))
+            header, length = 16, int.from_bytes(file.read(start + 8, 8, inside))
         elif length == 0 and top and kind in ENDLESS:
             length = end - start
         box = Box(kind, start, start + header, start + length)
@@ -62,16 +60,16 @@ def read_boxes(file: BinaryIO, start: int, end: int, inside: str, *, top: bool =
             raise NotMedia(f"{box.name} in {inside} is no box")
         yield box
         start = box.end
-    raise NotMedia(f"more than {most} boxes in {inside}")
 
 
-def read_children(file: BinaryIO, box: Box | None) -> dict[bytes, Box]:
+def read_children(file: Source, box: Box | None) -> dict[bytes, Box]:
     """What is inside a box, by kind. Only one of a kind counts: else boxes in boxes in boxes could keep us busy."""
     return {} if box is None else {child.kind: child for child in read_boxes(file, box.start, box.end, box.name)}
 
 
-def read_content(file: BinaryIO, box: Box, least: int = 0) -> bytes:
-    """The content of a box. :param least: bytes that it must have :raises NotMedia: it has less, or far too much"""
-    if not least <= box.length <= MOST_CONTENT:
+def read_content(file: Source, box: Box, least: int = 0) -> bytes:
+    """The content of a box. :param least: bytes that it must have :raises NotMedia: it has less, or all together far too much"""
+    file.tables += box.length
+    if box.length < least or file.tables > MOST_TABLES:
         raise NotMedia(f"{box.name} is malformed: it has {box.length} bytes")
-    return read_part(file, box.start, box.length, box.name)
+    return file.read(box.start, box.length, box.name)

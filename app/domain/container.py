@@ -1,13 +1,13 @@
 """What a file really is, read from its own structure: video (MP4, QuickTime) or picture (JPEG, PNG, WebP).
 
-A file counts only if it is whole: its outermost structure must reach the end of the file, and what points into it must
-point inside. What is looked at, and what cannot be seen this way, is listed in `docs/decisions/0003-downloads.md`.
+A file counts only if it is whole: its outermost structure must be there to its end, and what points into it must point
+inside. What is looked at, and what cannot be seen this way, is listed in `docs/decisions/0003-downloads.md`.
 """
 
 import re
 from typing import BinaryIO
 
-from app.domain.media import Media, NotMedia
+from app.domain.media import Media, NotMedia, Source
 from app.domain.mp4 import read_video
 from app.domain.pictures import read_picture
 
@@ -30,9 +30,9 @@ def inspect(file: BinaryIO, size: int, *, picture: bool = False) -> Media:
     try:
         if size == 0:
             raise NotMedia("empty")
-        file.seek(0)
-        _refuse_text(file.read(512), "a picture" if picture else "a video")
-        return read_picture(file, size) if picture else read_video(file, size)
+        source = Source(file, size)
+        _refuse_text(source.read(0, min(size, 512), "the file"), "a picture" if picture else "a video")
+        return read_picture(source) if picture else read_video(source)
     finally:
         file.seek(0)
 

@@ -6,20 +6,13 @@ Sources: ISO/IEC 14496-12 (boxes and tables).
 """
 
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import BinaryIO
 
 from app.domain.boxes import FILLERS, Box, read_boxes, read_children, read_content
-from app.domain.media import Media, NotMedia, read_part
+from app.domain.media import Media, NotMedia, Source
 from app.domain.samples import Track, check_samples
 
-#: what a track cannot be without
-_PARTS = {
-    b"trak": (b"tkhd", b"mdia"),
-    b"mdia": (b"mdhd", b"hdlr", b"minf"),
-    b"minf": (b"stbl",),
-    b"stbl": (b"stsd", b"stts", b"stsc"),
-}
 #: version 0, version 1: (timescale and duration) of mvhd and of mdhd
 _TIMES = {0: struct.Struct(">12xII"), 1: struct.Struct(">20xIQ")}
 #: durations that say nothing: a fragmented file's, and "unknown" in either version
@@ -43,24 +36,30 @@ class Movie:
     default_sizes: dict[int, int] = field(default_factory=dict)
 
 
-def read_video(file: BinaryIO, size: int) -> Media:
-    """Check a video, and say what it is. :raises NotMedia:"""
-    brand, moov = None, None
+def read_video(file: Source) -> Media:
+    """Check a video, and say what it is. :raises NotMedia:
+
+    The first movie box counts, as for players: some tools leave an older one, or append a copy.
+    """
+    brand, moov, end = None, None, 0
     data: list[Box] = []
     fragments: list[Box] = []
-    for box in read_boxes(file, 0, size, "the file", top=True):
+    for box in read_boxes(file, 0, file.size, "the file", top=True):
+        end = box.end
         if brand is None and box.kind not in FILLERS:
             if box.kind != b"ftyp" or box.length < 4:
                 raise NotMedia(f"no MP4: it begins with {box.name} in place of 'ftyp'")
-            brand = read_part(file, box.start, 4, box.name)
-        elif box.kind == b"ftyp" or (box.kind == b"moov" and moov is not None):
-            raise NotMedia(f"two files in one: a second {box.name} at byte {box.head}")
-        elif box.kind == b"moov":
+            brand = file.read(box.start, 4, box.name)
+        elif box.kind == b"moov" and moov is None:
             moov = box
         elif box.kind == b"mdat" and box.length:
             data.append(box)
         elif box.kind == b"moof":
             fragments.append(box)
+        elif box.kind not in FILLERS and box.length >= 8 and file.read(box.start + 4, 4, box.name) == b"mfhd":
+            raise NotMedia(f"{box.name} is a damaged 'moof'")
+    if fragments:
+        _check_end(file, data, end)
     if brand is None or moov is None or not data:
         missing = "box 'ftyp'" if brand is None else "box 'moov'" if moov is None else "content in box 'mdat'"
         raise NotMedia(f"no MP4: it has no {missing}")
@@ -76,7 +75,15 @@ def read_video(file: BinaryIO, size: int) -> Media:
     return Media("video/mp4", "mp4", *movie.size, movie.seconds, sound)
 
 
-def _read_movie(file: BinaryIO, moov: Box) -> Movie:
+def _check_end(file: Source, data: Sequence[Box], end: int) -> None:
+    """Zeros behind a film may stand for fragments that are lost. :param end: where the last box ends"""
+    cut_header = 0 < file.size - end < 8
+    zeroed = file.size > end and any(box.end == end and file.is_zero(end - 1, end) for box in data)
+    if cut_header or zeroed:
+        raise NotMedia(f"zeros in place of fragments at byte {end}")
+
+
+def _read_movie(file: Source, moov: Box) -> Movie:
     movie, header_seen = Movie(), False
     for box in read_boxes(file, moov.start, moov.end, moov.name):
         if box.kind == b"mvhd":
@@ -94,14 +101,17 @@ def _read_movie(file: BinaryIO, moov: Box) -> Movie:
     return movie
 
 
-def _read_track(file: BinaryIO, trak: Box, movie: Movie) -> None:
-    track = _parts(file, trak)
-    media = _parts(file, track[b"mdia"])
-    information = _parts(file, media[b"minf"])
-    table = _parts(file, information[b"stbl"])
+def _read_track(file: Source, trak: Box, movie: Movie) -> None:
+    media = _parts(file, _parts(file, trak, b"mdia")[b"mdia"], b"hdlr")
+    handler = read_content(file, media[b"hdlr"], 12)[8:12]
+    if handler not in (b"vide", b"soun"):
+        return  # times, places, subtitles: no player needs them, and their writers leave out what they like
+    track = _parts(file, trak, b"tkhd")
+    media = _parts(file, track[b"mdia"], b"mdhd", b"minf")
+    information = _parts(file, media[b"minf"], b"stbl")
+    table = _parts(file, information[b"stbl"], b"stsd", b"stts", b"stsc")
     for optional in (track.get(b"edts"), information.get(b"dinf")):
         read_children(file, optional)  # of no use here, but whole
-    handler = read_content(file, media[b"hdlr"], 12)[8:12]
     if handler == b"vide" and movie.size is None:
         movie.size = _shown_size(file, track[b"tkhd"])
     header = read_content(file, track[b"tkhd"], 24)
@@ -111,23 +121,23 @@ def _read_track(file: BinaryIO, trak: Box, movie: Movie) -> None:
         movie.sounds.append(_has_samples(file, media[b"mdhd"], table))
 
 
-def _parts(file: BinaryIO, box: Box) -> dict[bytes, Box]:
-    """The boxes in a box of a track, of which none may be missing."""
+def _parts(file: Source, box: Box, *needed: bytes) -> dict[bytes, Box]:
+    """The boxes in a box of a track, of which some may not be missing."""
     found = read_children(file, box)
-    for kind in _PARTS[box.kind]:
+    for kind in needed:
         if kind not in found:
             raise NotMedia(f"{box.name} has no box '{kind.decode()}'")
     return found
 
 
-def _read_defaults(file: BinaryIO, mvex: Box) -> dict[int, int]:
+def _read_defaults(file: Source, mvex: Box) -> dict[int, int]:
     """Bytes of a sample by track, from the boxes `trex`."""
     found = [box for box in read_boxes(file, mvex.start, mvex.end, mvex.name) if box.kind == b"trex"]
     contents = [read_content(file, box, 24) for box in found]
     return {int.from_bytes(content[4:8]): int.from_bytes(content[16:20]) for content in contents}
 
 
-def _shown_size(file: BinaryIO, tkhd: Box) -> tuple[int, int]:
+def _shown_size(file: Source, tkhd: Box) -> tuple[int, int]:
     """Width and height of a video track, in pixels, after its matrix."""
     a, b, width, height = _versioned(file, tkhd, _TKHD)
     width, height = width >> 16, height >> 16
@@ -137,17 +147,17 @@ def _shown_size(file: BinaryIO, tkhd: Box) -> tuple[int, int]:
     return (height, width) if a == 0 and b else (width, height)
 
 
-def _has_samples(file: BinaryIO, mdhd: Box, table: dict[bytes, Box]) -> bool:
+def _has_samples(file: Source, mdhd: Box, table: dict[bytes, Box]) -> bool:
     """Whether there is anything in a track, by its duration or its table of sample sizes."""
     if _versioned(file, mdhd, _TIMES)[1] not in _NO_DURATION:
         return True
     sizes = table.get(b"stsz") or table.get(b"stz2")
-    return sizes is not None and sizes.length >= 12 and read_part(file, sizes.start + 8, 4, sizes.name) != bytes(4)
+    return sizes is not None and sizes.length >= 12 and file.read(sizes.start + 8, 4, sizes.name) != bytes(4)
 
 
-def _versioned(file: BinaryIO, box: Box, layouts: dict[int, struct.Struct]) -> tuple[int, ...]:
+def _versioned(file: Source, box: Box, layouts: dict[int, struct.Struct]) -> tuple[int, ...]:
     """Numbers of a full box, whose first byte, its version, says where they stand."""
-    layout = layouts.get(read_part(file, box.start, 1, box.name)[0]) if box.length else None
+    layout = layouts.get(file.read(box.start, 1, box.name)[0]) if box.length else None
     if layout is None or box.length < layout.size:
         raise NotMedia(f"{box.name} is malformed")
-    return layout.unpack(read_part(file, box.start, layout.size, box.name))
+    return layout.unpack(file.read(box.start, layout.size, box.name))

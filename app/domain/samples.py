@@ -9,19 +9,21 @@ Sources: ISO/IEC 14496-12 (stsc, stsz, stz2, stco, co64, stsd, moof, traf, trun)
 import sys
 from array import array
 from bisect import bisect_right
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, pairwise, repeat
-from typing import BinaryIO
+from itertools import pairwise, repeat
 
 from app.domain.boxes import Box, read_boxes, read_content
-from app.domain.media import NotMedia, read_part
+from app.domain.media import NotMedia, Source
 
-#: samples of a track whose units are walked, spread evenly
+#: samples of a track whose units are walked, spread evenly; the last is always one of them
 MOST_LOOKED_AT = 1000
-#: units of a sample that are walked
-MOST_UNITS = 500
+#: units of a file that are walked
+MOST_UNITS = 100_000
+#: units of nothing in a sample; more are a hole
+MOST_EMPTY = 16
+#: bytes of zeros that may be a sample of sound, put in by its writer for want of any; more are a hole
+MOST_ZEROS = 4
 #: by the coding of a video track: the box that it cannot be decoded without, and where in that the size of a unit's length is
 _SETTINGS = {b"avc1": (b"avcC", 4), b"avc3": (b"avcC", 4), b"hvc1": (b"hvcC", 21), b"hev1": (b"hvcC", 21)}
 #: bytes of a video's sample entry before its boxes, its own header not counted
@@ -35,7 +37,7 @@ Sample = tuple[int, int]
 class Track:
     """One track of a movie."""
 
-    #: `vide`, `soun`, or something else
+    #: `vide` or `soun`
     handler: bytes
     id: int
     #: the boxes of its sample table
@@ -43,7 +45,7 @@ class Track:
 
 
 def check_samples(
-    file: BinaryIO,
+    file: Source,
     tracks: Sequence[Track],
     default_sizes: dict[int, int],
     data: Sequence[Box],
@@ -56,27 +58,29 @@ def check_samples(
     :param fragments: the boxes `moof`
     :raises NotMedia: one is not
     """
-    watched = {track.id: track for track in tracks if track.handler in (b"vide", b"soun")}
-    if len(watched) != sum(track.handler in (b"vide", b"soun") for track in tracks):
+    found = {track.id: _Samples(MOST_LOOKED_AT if track.handler == b"vide" else 0) for track in tracks}
+    if len(found) != len(tracks):
         raise NotMedia("two tracks of one number")
     room = _Room(data)
-    counts: Counter[int] = Counter()
-    found: dict[int, list[Sample]] = {number: [] for number in watched}
-    for number, track in watched.items():
-        counts[number] = _read_table(file, track.table, room, found[number])
-    for fragment in fragments:
-        for number, count, samples in _read_fragment(file, fragment, default_sizes, room):
-            counts[number] += count
-            if number in found and len(found[number]) < MOST_LOOKED_AT:
-                found[number] += samples
-    if not any(counts[number] for number, track in watched.items() if track.handler == b"vide"):
+    for track in tracks:
+        _read_table(file, track.table, room, found[track.id])
+    sequence = [_read_fragment(file, fragment, default_sizes, room, found) for fragment in fragments]
+    if not any(found[track.id].bytes for track in tracks if track.handler == b"vide"):
         raise NotMedia("the video track has no samples")
-    if fragments and not all(room.used):
+    # Boxes of data may hold other things. But where the fragments' numbers have a gap too, it is what a lost one has left.
+    complete = all(number <= 1 for number in sequence[:1]) and all(b == a + 1 for a, b in pairwise(sequence))
+    if fragments and not complete and not all(room.used):
         raise NotMedia(f"nothing tells of the data in box 'mdat' at byte {data[room.used.index(False)].head}")
-    for number, track in watched.items():
-        length = _unit_length(file, track)
-        for position, size in found[number] if length else ():
-            _walk_units(file, position, size, length)
+    steps = repeat(None, MOST_UNITS)
+    for track in tracks:
+        samples = found[track.id].some()
+        coding, length = _coding(file, track) if samples else (b"", 0)
+        for position, size in samples if length else ():
+            _walk_units(file, position, size, length, steps)
+        # Where a file was filled up with zeros, its last samples are zeros; no AAC is.
+        position, size = samples[-1] if coding == b"mp4a" else (0, 0)
+        if size > MOST_ZEROS and file.is_zero(position, position + size):
+            raise NotMedia(f"the sample at byte {position} is damaged: zeros in place of sound")
 
 
 class _Room:
@@ -98,41 +102,73 @@ class _Room:
 
 
 class _Sizes:
-    """Bytes of the samples of a track."""
+    """Bytes of the samples of a table or run."""
 
-    def __init__(self, sizes: Sequence[int], *, count: int = 0, uniform: int = 0) -> None:
+    def __init__(self, sizes: Sequence[int], *, count: int | None = None, uniform: int = 0) -> None:
         """Of each one, or of all of them."""
-        self._sizes, self._uniform = sizes, uniform
-        self._ends = [0, *accumulate(sizes)]
-        self.count = count or len(sizes)
-
-    def __getitem__(self, number: int) -> int:
-        return self._uniform or self._sizes[number]
+        self._sizes = sizes
+        self.uniform = None if count is None else uniform
+        self.count = len(sizes) if count is None else count
 
     def between(self, first: int, end: int) -> int:
         """Bytes from one sample to before another."""
-        return self._uniform * (end - first) or self._ends[end] - self._ends[first]
-
-    def pick(self, position: int, first: int, end: int, step: int) -> Iterator[Sample]:
-        """Every so many-th sample of a row of them that begins at a position."""
-        for number in range(first + -first % step, end, step):
-            yield position + self.between(first, number), self[number]
+        return sum(self._sizes[first:end]) if self.uniform is None else self.uniform * (end - first)
 
 
-def _read_table(file: BinaryIO, table: dict[bytes, Box], room: _Room, found: list[Sample]) -> int:
-    """Check where the tables of a track say that samples are, and add some of them to `found`. Gives how many there are."""
+class _Samples:
+    """The samples of a track, some of which are remembered, spread evenly."""
+
+    def __init__(self, most: int) -> None:
+        """Remember so many, and the last."""
+        self._most = most
+        self._some: list[Sample] = []
+        self._step = 1
+        self._count = 0
+        #: bytes of all of them
+        self.bytes = 0
+        #: the row that came last: where it begins, and which of the sizes are its
+        self._row = 0, _Sizes(()), 0, 0
+
+    def add(self, position: int, length: int, sizes: _Sizes, first: int, end: int) -> None:
+        """A row of them begins at this position. :param length: its bytes :param sizes: which of them are its"""
+        if not length:
+            return
+        before, self._count = self._count, self._count + end - first
+        self.bytes += length
+        self._row = position, sizes, first, end
+        while self._count // self._step > self._most:
+            self._some, self._step = self._some[1::2], 2 * self._step
+        for number in range(first + (-1 - before) % self._step, end, self._step):  # the last of every so many
+            position += sizes.between(first, number)
+            self._some.append((position, sizes.between(number, number + 1)))
+            first = number
+
+    def some(self) -> list[Sample]:
+        """Those that are remembered, and the last, by position."""
+        position, sizes, first, end = self._row
+        last = position + sizes.between(first, end - 1), sizes.between(end - 1, end)
+        return sorted({sample for sample in (*self._some, last) if sample[1]})
+
+
+def _read_table(file: Source, table: dict[bytes, Box], room: _Room, found: _Samples) -> None:
+    """Check where the tables of a track say that samples are, and tell of them."""
     sizes = _read_sizes(file, table)
     chunks = _read_chunks(file, table)
     runs = _numbers(read_content(file, table[b"stsc"], 8), 4, 12, "stsc")
     counts = _samples_of_chunks(runs, len(chunks))
-    if sum(counts) != sizes.count:
-        raise NotMedia(f"its tables tell of {sum(counts)} samples in chunks, and of {sizes.count} with sizes")
-    number, step = 0, 1 + sizes.count // MOST_LOOKED_AT
+    surplus = sum(counts) - sizes.count
+    if surplus:
+        # The last chunk may say that it is as full as those before. Whether samples are missing, the times tell.
+        times = sum(_numbers(read_content(file, table[b"stts"], 8), 4, 8, "stts")[0::2])
+        if not 0 < surplus < (counts or [0])[-1] or times != sizes.count:
+            raise NotMedia(f"its tables tell of {sum(counts)} samples in chunks, and of {sizes.count} with sizes")
+        counts[-1] -= surplus
+    number = 0
     for position, count in zip(chunks, counts, strict=True):
-        room.take(position, sizes.between(number, number + count))
-        found += sizes.pick(position, number, number + count, step)
+        length = sizes.between(number, number + count)
+        room.take(position, length)
+        found.add(position, length, sizes, number, number + count)
         number += count
-    return number
 
 
 def _samples_of_chunks(runs: Sequence[int], chunks: int) -> list[int]:
@@ -146,7 +182,7 @@ def _samples_of_chunks(runs: Sequence[int], chunks: int) -> list[int]:
     return counts
 
 
-def _read_sizes(file: BinaryIO, table: dict[bytes, Box]) -> _Sizes:
+def _read_sizes(file: Source, table: dict[bytes, Box]) -> _Sizes:
     box = table.get(b"stsz") or table.get(b"stz2")
     if box is None:
         raise NotMedia("box 'stbl' has no box 'stsz'")
@@ -155,19 +191,18 @@ def _read_sizes(file: BinaryIO, table: dict[bytes, Box]) -> _Sizes:
     if box.kind == b"stsz":
         return _Sizes((), count=count, uniform=uniform) if uniform else _Sizes(_numbers(content, 8, 4, "stsz"))
     bits = uniform & 0xFF
-    if bits not in (4, 8, 16) or (count * bits + 7) // 8 > len(content) - 12:
+    if bits == 4 and (count + 1) // 2 <= len(content) - 12:
+        return _Sizes(bytes(half for byte in content[12:] for half in (byte >> 4, byte & 15))[:count])
+    if bits not in (8, 16):
         raise NotMedia(f"{box.name} is malformed")
-    if bits == 4:
-        return _Sizes([half for byte in content[12:] for half in (byte >> 4, byte & 15)][:count])
-    step = bits // 8
-    return _Sizes([int.from_bytes(content[at : at + step]) for at in range(12, 12 + count * step, step)])
+    return _Sizes(_numbers(content, 8, bits // 8, "stz2", "B" if bits == 8 else "H"))
 
 
-def _read_chunks(file: BinaryIO, table: dict[bytes, Box]) -> Sequence[int]:
-    """Where each chunk of a track is in the file."""
+def _read_chunks(file: Source, table: dict[bytes, Box]) -> Sequence[int]:
+    """Where each chunk of a track is in the file; a track without samples may lack the table."""
     box = table.get(b"stco") or table.get(b"co64")
     if box is None:
-        raise NotMedia("box 'stbl' has no box 'stco'")
+        return ()
     content = read_content(file, box, 8)
     return _numbers(content, 4, 4, "stco") if box.kind == b"stco" else _numbers(content, 4, 8, "co64", "Q")
 
@@ -176,7 +211,7 @@ def _numbers(content: bytes, at: int, row: int, name: str, form: str = "I") -> S
     """The numbers of a table whose count of rows stands at a byte, with the rows behind.
 
     :param row: bytes of a row
-    :param form: of a number: `I` for 32 bits, `Q` for 64
+    :param form: of a number: `B`, `H`, `I`, `Q` for 8, 16, 32 or 64 bits
     """
     count = int.from_bytes(content[at : at + 4])
     rows = content[at + 4 : at + 4 + count * row]
@@ -192,11 +227,14 @@ def _numbers(content: bytes, at: int, row: int, name: str, form: str = "I") -> S
 
 
 def _read_fragment(
-    file: BinaryIO, moof: Box, default_sizes: dict[int, int], room: _Room
-) -> Iterator[tuple[int, int, list[Sample]]]:
-    """Check where a fragment says that samples are. Gives for each run the track's number, how many, and some of them."""
+    file: Source, moof: Box, default_sizes: dict[int, int], room: _Room, found: dict[int, _Samples]
+) -> int:
+    """Check where a fragment says that samples are, and tell of them. Gives the fragment's number."""
+    sequence = 0
     end = moof.head
     for box in read_boxes(file, moof.start, moof.end, moof.name):
+        if box.kind == b"mfhd":
+            sequence = int.from_bytes(read_content(file, box, 8)[4:8])
         if box.kind != b"traf":
             continue
         header, runs = b"", []
@@ -216,9 +254,12 @@ def _read_fragment(
             offset, sizes = _read_run(run, fields.get(0x10, default_sizes.get(number, 0)))
             position = end if offset is None else base + offset
             end = position + sizes.between(0, sizes.count)
-            room.take(position, end - position)
-            step = 1 + sizes.count // MOST_LOOKED_AT
-            yield number, sizes.count, list(sizes.pick(position, 0, sizes.count, step))
+            if number in found:
+                if sizes.count and sizes.uniform == 0:
+                    raise NotMedia(f"{box.name} does not say how large its samples are")
+                room.take(position, end - position)
+                found[number].add(position, end - position, sizes, 0, sizes.count)
+    return sequence
 
 
 def _read_run(run: bytes, default_size: int) -> tuple[int | None, _Sizes]:
@@ -250,42 +291,45 @@ def _optional(content: bytes, flags: int, fields: Sequence[tuple[int, int]], nam
 # Units
 
 
-def _unit_length(file: BinaryIO, track: Track) -> int:
-    """Bytes of the length before each unit of a track's samples; 0: it has no units that we know."""
+def _coding(file: Source, track: Track) -> tuple[bytes, int]:
+    """How a track is coded, and bytes of the length before each unit of its samples; 0: it has no units that we know."""
     box = track.table[b"stsd"]
     content = read_content(file, box, 8)
     count = int.from_bytes(content[4:8])
     entry = next(read_boxes(file, box.start + 8, box.end, box.name), None) if count else None
     if entry is None:
         raise NotMedia("box 'stsd' is empty")
-    if track.handler != b"vide" or entry.kind not in _SETTINGS:
-        return 0
-    kind, at = _SETTINGS[entry.kind]
-    settings = _find_settings(file, entry, kind)
+    if track.handler == b"vide" and entry.kind in _SETTINGS:
+        kind, at = _SETTINGS[entry.kind]
+        length = (read_content(file, _find_settings(file, entry, kind), at + 1)[at] & 3) + 1
+    else:
+        length = 0
     # Samples of several codings may be mixed: which is which is not followed.
-    return (read_content(file, settings, at + 1)[at] & 3) + 1 if count == 1 else 0
+    return (entry.kind, length) if count == 1 else (b"", 0)
 
 
-def _find_settings(file: BinaryIO, entry: Box, kind: bytes) -> Box:
-    position = entry.start + _ENTRY
-    while entry.end - position >= 8:  # QuickTime writers may leave four zero bytes at the end
-        box = next(read_boxes(file, position, entry.end, entry.name))
+def _find_settings(file: Source, entry: Box, kind: bytes) -> Box:
+    for box in read_boxes(file, entry.start + _ENTRY, entry.end, entry.name):
         if box.kind == kind:
             return box
-        position = box.end
     raise NotMedia(f"{entry.name} has no box '{kind.decode()}'")
 
 
-def _walk_units(file: BinaryIO, position: int, size: int, length: int) -> None:
-    """Go from unit to unit. :param length: bytes of the length before each :raises NotMedia: they do not fill the sample"""
-    at, end, filled = position, position + size, size == 0
-    for _ in repeat(None, MOST_UNITS):
+def _walk_units(file: Source, position: int, size: int, length: int, steps: Iterator[None]) -> None:
+    """Go from unit to unit.
+
+    :param length: bytes of the length before each
+    :param steps: what is left of those that may be taken
+    :raises NotMedia: they do not fill the sample; zeros may, where no further length has room
+    """
+    at, end, filled, empty = position, position + size, False, 0
+    for _ in steps:
         if at + length > end:
             break
-        unit = int.from_bytes(read_part(file, at, length, "a sample"))
-        filled = filled or unit > 0
+        unit = int.from_bytes(file.read(at, length, "a sample"))
+        filled, empty = filled or unit > 0, empty + (unit == 0)
         at += length + unit
     else:
-        at = end  # enough seen
-    if at != end or not filled:
+        return  # enough seen
+    if at > end or not filled or empty > MOST_EMPTY or not (at == end or file.is_zero(at, end)):
         raise NotMedia(f"the sample at byte {position} is damaged: its units do not fill it")

@@ -17,7 +17,7 @@ from tests.support.films import box
 from tests.support.range_server import Shelf, serve
 
 VIDEO = (Path(__file__).parents[1] / "media" / "result-720p.mp4").read_bytes()
-OTHER = VIDEO[:-500] + bytes(500)
+OTHER = VIDEO[:-500] + b"x" * 500
 THEN, NOW = "Mon, 02 Nov 2026 10:00:00 GMT", "Mon, 02 Nov 2026 12:00:00 GMT"
 
 

