@@ -9,6 +9,7 @@ from app.adapters.download_policy import DownloadPolicy
 from app.adapters.downloader import Downloader
 from app.adapters.kie import KieVendor
 from app.adapters.redis_ledger import RedisLedger
+from app.pipeline.mirror import parts_prefix
 from app.settings import Settings
 
 
@@ -43,9 +44,14 @@ def assemble(settings: Settings) -> Parts:
             ),
             stop,
         ),
-        bucket=S3Bucket(settings.s3_bucket),
+        bucket=open_bucket(settings),
         stop=stop,
     )
+
+
+def open_bucket(settings: Settings) -> S3Bucket:
+    """The bucket. Connects to nothing yet."""
+    return S3Bucket(settings.s3_bucket, probe=f"{parts_prefix(settings.s3_prefix)}checksum-probe")
 
 
 def open_ledger(settings: Settings, timeout: float = 5.0, *, leaves_room: bool = True) -> RedisLedger:

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import io
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, suppress
@@ -138,7 +139,8 @@ class S3Bucket:
             self.client.put_object,
             Bucket=self.name,
             Key=key,
-            Body=download.file,
+            # What is in memory goes out in one piece.
+            Body=download.file.getvalue() if isinstance(download.file, io.BytesIO) else download.file,
             ContentLength=download.bytes,
             ContentType=download.media.content_type,
             ChecksumSHA256=_base64(download.sha256),

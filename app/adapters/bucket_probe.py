@@ -31,7 +31,7 @@ def probe_bucket(name: str, folder: str) -> list[Remark]:
         mend = "check AWS_ENDPOINT_URL_S3 and the AWS profile"
         return [Remark(about, Level.PROBLEM, f"no S3 client can be made: {type(error).__name__}", mend)]
     with closing(client):
-        bucket = S3Bucket(name, client)
+        bucket = S3Bucket(name, client, probe=f"{folder}checksum-probe")
         try:
             bucket.check()
         except StoreUnavailable as error:
@@ -60,15 +60,12 @@ def _try_rights(bucket: S3Bucket, key: str) -> list[Remark]:
 
 def _judge_checksum(bucket: S3Bucket, key: str) -> Remark:
     """How `S3Bucket.put_file` has had the object confirmed."""
-    with store_faults(bucket.name, key, "read"):
-        head = bucket.client.head_object(Bucket=bucket.name, Key=key, ChecksumMode="ENABLED")
     done = f"bucket {bucket.name} can be written and read under {key.rpartition('/')[0]}/"
-    if head["ETag"].strip('"').lower() == _make_download().md5:
-        how = "each object is confirmed by its MD5"
-    elif head.get("ChecksumSHA256"):
-        how = "no MD5; a SHA-256 counts from AWS with keys of yours, otherwise each object is read back once"
-    else:
-        how = "no checksum: each object is read back once"
+    with store_faults(bucket.name, key, "compare"):
+        compares = bucket.compares_checksums()
+    how = (
+        "the store compares checksums" if compares else "the store compares no checksums: each object is read back once"
+    )
     return Remark("bucket", Level.OK, f"{done}; {how}")
 
 
@@ -88,7 +85,6 @@ def _make_download() -> Download:
         file=io.BytesIO(BODY),
         bytes=len(BODY),
         sha256=hashlib.sha256(BODY).hexdigest(),
-        md5=hashlib.md5(BODY, usedforsecurity=False).hexdigest(),
         media=Media("application/json", "json", None, None, None),
         host="doctor",
     )

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from types import TracebackType
-from typing import BinaryIO, Self, cast
+from typing import Self
 from urllib.parse import urljoin, urlsplit
 
 import requests
@@ -58,13 +58,13 @@ class Downloader:
     def fetch(
         self, url: str, *, picture: bool = False, parts: Parts | None = None, refused: Refused | None = None
     ) -> Iterator[Download]:
-        """Fetch a URL whole to a temporary file and check it: see `app.domain.ports.Fetcher`."""
+        """Fetch a URL whole and check it: see `app.domain.ports.Fetcher`."""
         url = secure_url(url, self._policy)
         judge_url(url, self._policy)
-        with _temporary_file(self._policy) as file:
+        with closing(Body(self._policy.temp_dir, self._policy.in_memory)) as body:
             try:
                 with _Watch(self._policy, self._stop) as watch:
-                    download = self._transfer(url, file, watch, picture, parts, refused)
+                    download = self._transfer(url, body, watch, picture, parts, refused)
             except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
                 # ValueError: a redirect to what is no URL.
                 # "from None": their own messages hold the whole URL, and a traceback would print them.
@@ -72,18 +72,17 @@ class Downloader:
             yield download
 
     def _transfer(
-        self, url: str, file: BinaryIO, watch: "_Watch", picture: bool, parts: Parts | None, refused: Refused | None
+        self, url: str, body: Body, watch: "_Watch", picture: bool, parts: Parts | None, refused: Refused | None
     ) -> Download:
-        body = Body(file)
         session = guarded_session(self._policy, watch, self._look_up)
         with session, Pieces(parts, self._policy, self._stop) as pieces:
             try:
                 shown, host = self._fetch_whole(session, url, body, watch, pieces)
             finally:
                 watch.end()  # what follows goes at the pace of our own store and disk, not of the server
-        download = Download(file=file, bytes=body.size, sha256=body.sha256.hexdigest(), media=UNKNOWN, host=host)
+        download = Download(file=body.file, bytes=body.size, sha256=body.sha256.hexdigest(), media=UNKNOWN, host=host)
         try:
-            return replace(download, media=inspect(file, body.size, picture=picture))
+            return replace(download, media=inspect(body.file, body.size, picture=picture))
         except NotMedia as error:
             pieces.discard()  # the next attempt has to fetch every byte anew
             told = refused(download, str(error)) if refused is not None and body.total is not None else ""
@@ -190,20 +189,9 @@ class Downloader:
         return None
 
 
-@contextmanager
-def _temporary_file(policy: DownloadPolicy) -> Iterator[BinaryIO]:
-    """A file in memory while it is small, then without a name in its folder: a killed process leaves nothing behind."""
-    file = tempfile.SpooledTemporaryFile(max_size=policy.in_memory, dir=policy.temp_dir)  # noqa: SIM115 - closed below
-    try:
-        yield cast(BinaryIO, file)
-    finally:
-        with suppress(OSError):  # on a full disk the last flush fails again
-            file.close()
-
-
 def _refuse_lack_of_room(policy: DownloadPolicy, body: Body, arrived: int = 0) -> None:
     """Refuse to go on where what is still to arrive would leave the temporary files' disk with too little space."""
-    if body.total is not None and body.total <= policy.in_memory:
+    if body.is_small:
         return
     wanted = 0 if arrived else (body.total or body.size) - body.size
     try:
@@ -212,7 +200,11 @@ def _refuse_lack_of_room(policy: DownloadPolicy, body: Body, arrived: int = 0) -
         raise FetchFailed(f"no temporary file: {_cause(error)}") from error
     free = disk.f_bavail * disk.f_frsize
     if free < wanted + policy.spare_disk:
-        need = f"{wanted} bytes are needed and {policy.spare_disk} stay free" if wanted else f"{policy.spare_disk} stay free"
+        need = (
+            f"{wanted} bytes are needed and {policy.spare_disk} stay free"
+            if wanted
+            else f"{policy.spare_disk} stay free"
+        )
         raise FetchFailed(f"no room for a download: {need}, and {free} are left")
 
 

@@ -1,11 +1,15 @@
 """Going on where a transfer broke (RFC 9110 §13.1.5, §14): which files can be recognised, and which answers continue one."""
 
 import hashlib
+import io
 import re
+import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from contextlib import suppress
 from email.utils import parsedate_to_datetime
-from typing import BinaryIO
+from typing import BinaryIO, cast
+
+from app.domain.errors import FetchFailed
 
 #: seconds that must lie between a file's last change and the answer, for its time to tell two versions apart (RFC 9110 §8.8.2.2)
 SETTLED = 60
@@ -27,25 +31,45 @@ def read_validator(headers: Mapping[str, str]) -> str:
     return changed if age.total_seconds() >= SETTLED else ""
 
 
-@dataclass
 class Body:
     """A file that arrives: what of it is there, and which file it is."""
 
-    file: BinaryIO
-    #: bytes that have come
-    size: int = 0
-    #: bytes that there will be, if known
-    total: int | None = None
-    #: recognises the file when it is asked for again; empty: nothing does
-    validator: str = ""
-    sha256: "hashlib._Hash" = field(default_factory=hashlib.sha256)
+    def __init__(self, folder: str | None, in_memory: int) -> None:
+        """Nothing yet.
+
+        :param folder: of the temporary file; None: the system's
+        :param in_memory: a file that is known to have no more bytes than this is kept in memory
+        """
+        self._folder, self._in_memory = folder, in_memory
+        self.file: BinaryIO = io.BytesIO()
+        #: bytes that have come
+        self.size = 0
+        #: bytes that there will be, if known
+        self.total: int | None = None
+        #: recognises the file when it is asked for again; empty: nothing does
+        self.validator = ""
+        self.sha256 = hashlib.sha256()
+
+    @property
+    def is_small(self) -> bool:
+        """Whether it is kept in memory."""
+        return self.total is not None and self.total <= self._in_memory
 
     def begin(self, validator: str, total: int | None) -> None:
-        """Take in a file from its first byte."""
-        self.file.seek(0)
-        self.file.truncate()
+        """Take in a file from its first byte. :raises FetchFailed: there can be no temporary file"""
+        self.close()
         self.size, self.total, self.validator = 0, total, validator
         self.sha256 = hashlib.sha256()
+        try:
+            # Without a name in its folder, so that a killed process leaves nothing behind.
+            self.file = io.BytesIO() if self.is_small else cast(BinaryIO, tempfile.TemporaryFile(dir=self._folder))
+        except OSError as error:
+            raise FetchFailed(f"no temporary file: {error.strerror}") from error
+
+    def close(self) -> None:
+        """Give up what has come."""
+        with suppress(OSError):  # on a full disk the last flush fails again
+            self.file.close()
 
     def append(self, chunk: bytes) -> None:
         """Take in what comes next."""

@@ -9,8 +9,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from app.adapters.bucket import S3Bucket
-from app.assembly import open_ledger
+from app.assembly import open_bucket, open_ledger
 from app.cli.terminal import EXIT_FAILED, shows_errors, stop_signal
 from app.pipeline.rebuild import Outcome, Rebuilt, Site
 from app.pipeline.rebuild import rebuild as rebuild_from
@@ -69,7 +68,7 @@ def rebuild(dry_run: bool, as_json: bool) -> None:
     """
     settings = load_or_exit("bucket")
     site = Site(
-        bucket=S3Bucket(settings.s3_bucket),
+        bucket=open_bucket(settings),
         ledger=open_ledger(settings),
         policy=settings.policy,
         prefix=settings.s3_prefix,

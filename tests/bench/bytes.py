@@ -22,11 +22,8 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-import psutil
-
 from app.embedded.s3_server import find_rclone, s3_environment, s3_server
 from app.embedded.service import Service, free_port, running
-from app.embedded.service import wait_until_ready, start_process
 from tests.bench.peers.copies import BUCKET
 from tests.support.films import long_film
 
@@ -89,7 +86,10 @@ class Stack:
     def _copy_by_rclone(self, url: str, count: int) -> Figures:
         store = f":s3,provider=Rclone,endpoint='http://127.0.0.1:{self._store}':{BUCKET}/rclone.mp4"
         argv = (str(find_rclone()), "--config", "", "copyurl", url, store, "--s3-no-check-bucket")
-        env = os.environ | {"RCLONE_S3_ACCESS_KEY_ID": KEYS["access_key"], "RCLONE_S3_SECRET_ACCESS_KEY": KEYS["secret_key"]}
+        env = os.environ | {
+            "RCLONE_S3_ACCESS_KEY_ID": KEYS["access_key"],
+            "RCLONE_S3_SECRET_ACCESS_KEY": KEYS["secret_key"],
+        }
         began, cpu = time.perf_counter(), _cpu_of_children()
         for _ in range(count):
             subprocess.run(argv, env=env, check=True)
@@ -121,13 +121,24 @@ def _cpu_of_children() -> float:
 def _large(stack: Stack, rounds: int) -> dict[str, object]:
     size, count = 256 * MIB, 2
     url = stack.make_film(size)
-    return _compare(f"256 MiB, one at a time ({count} × {rounds})", "rclone copyurl", ["reelkeep", "rclone copyurl", "plain"], stack, url, size, count, rounds)
+    return _compare(
+        f"256 MiB, one at a time ({count} × {rounds})",
+        "rclone copyurl",
+        ["reelkeep", "rclone copyurl", "plain"],
+        stack,
+        url,
+        size,
+        count,
+        rounds,
+    )
 
 
 def _small(stack: Stack, rounds: int) -> dict[str, object]:
     size, count = 3 * MIB, 100
     url = stack.make_film(size)
-    return _compare(f"3 MiB, one at a time ({count} × {rounds})", "bare", ["reelkeep", "bare"], stack, url, size, count, rounds)
+    return _compare(
+        f"3 MiB, one at a time ({count} × {rounds})", "bare", ["reelkeep", "bare"], stack, url, size, count, rounds
+    )
 
 
 def _compare(title, peer, names, stack, url, size, count, rounds):
@@ -141,7 +152,10 @@ def _compare(title, peer, names, stack, url, size, count, rounds):
     print(title)
     for name in names:
         spread = sorted(1024 * one.cpu / mib for one in found[name])
-        print(f"{name:<16}{rate[name]:>8.0f} MiB/s {rate[name]/rate[peer]:>6.2f}x CPU {cpu[name]:>6.2f} s/GiB {cpu[name]/cpu[peer]:>6.2f}x {spread[0]:.2f}-{spread[-1]:.2f}", flush=True)
+        print(
+            f"{name:<16}{rate[name]:>8.0f} MiB/s {rate[name] / rate[peer]:>6.2f}x CPU {cpu[name]:>6.2f} s/GiB {cpu[name] / cpu[peer]:>6.2f}x {spread[0]:.2f}-{spread[-1]:.2f}",
+            flush=True,
+        )
     return {name: [asdict(one) for one in figures] for name, figures in found.items()}
 
 
