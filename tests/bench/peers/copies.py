@@ -1,9 +1,9 @@
 """One URL copied into a bucket again and again in this process, by Reelkeep's path for bytes or by less than that.
 
-    python -m tests.bench.peers.copies HOW URL COUNT SLOTS
+    python -m tests.bench.peers.copies HOW URL COUNT
 
-Prints a line of JSON: seconds, CPU seconds, and how many bytes the peak of memory grew by. The bucket is named `bench`, at boto3's
-environment variables.
+Prints a line of JSON: seconds, CPU seconds, and how many bytes the peak of memory grew by. The bucket is `bench`, where boto3's
+variables lead.
 """
 
 import json
@@ -13,7 +13,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
 
 BUCKET = "bench"
@@ -63,18 +62,14 @@ def plain(url: str) -> Callable[[int], None]:
     return copy
 
 
-def main(how: str, url: str, count: int, slots: int) -> None:
+def main(how: str, url: str, count: int) -> None:
     """Copy once to be warm, then measure."""
     copy = {"reelkeep": reelkeep, "bare": bare, "plain": plain}[how](url)
     memory = _resident()
     copy(-1)
     cpu, began = time.process_time(), time.perf_counter()
-    if slots == 1:
-        for number in range(count):
-            copy(number)
-    else:
-        with ThreadPoolExecutor(slots) as pool:
-            list(pool.map(copy, range(count)))
+    for number in range(count):
+        copy(number)
     seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     print(json.dumps({"seconds": seconds, "cpu": cpu, "grown": peak - memory}))
@@ -87,4 +82,4 @@ def _resident() -> int:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))
