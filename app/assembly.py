@@ -28,7 +28,7 @@ class Parts:
 
 def assemble(settings: Settings) -> Parts:
     """Make the parts for a process."""
-    stop = threading.Event()
+    stop, bucket = threading.Event(), open_bucket(settings)
     key = settings.kie_api_key.get_secret_value()
     return Parts(
         settings=settings,
@@ -43,8 +43,9 @@ def assemble(settings: Settings) -> Parts:
                 min_rate=settings.download_min_rate,
             ),
             stop,
+            wants_md5=bucket.wants_md5,
         ),
-        bucket=open_bucket(settings),
+        bucket=bucket,
         stop=stop,
     )
 

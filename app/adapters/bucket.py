@@ -30,7 +30,7 @@ from app.domain.ports import Download, Stored
 if TYPE_CHECKING:
     from botocore.config import _S3Dict
     from mypy_boto3_s3 import S3Client
-    from mypy_boto3_s3.type_defs import HeadObjectOutputTypeDef
+    from mypy_boto3_s3.type_defs import HeadObjectOutputTypeDef, PutObjectOutputTypeDef
 
 #: times that a key is looked at anew because somebody else wrote it in between
 MOST_LOOKS = 3
@@ -88,8 +88,9 @@ class S3Bucket:
                 if found is not None and self._is_same(key, found, download):
                     return
                 # Of what is there already nothing is overwritten but the damaged object that was looked at.
-                if self._put(key, download, metadata, over=found["ETag"] if found else ""):
-                    self._confirm(key, download)
+                answer = self._put(key, download, metadata, over=found["ETag"] if found else "")
+                if answer is not None:
+                    self._confirm(key, answer, download)
                     return
         raise self._unconfirmed(key, "others keep writing it")
 
@@ -128,10 +129,12 @@ class S3Bucket:
         """Whether an object is this file, byte for byte: by what `_confirm` would believe."""
         if found["ContentLength"] != download.bytes:
             return False
-        return self._vouches(found, download) or self._hash(key) == download.sha256
+        return self._vouches(found, download) or hash_object(self.client, self.name, key) == download.sha256
 
-    def _put(self, key: str, download: Download, metadata: dict[str, str], *, over: str) -> bool:
-        """Send a file. False: somebody else wrote the object meanwhile.
+    def _put(
+        self, key: str, download: Download, metadata: dict[str, str], *, over: str
+    ) -> "PutObjectOutputTypeDef | None":
+        """Send a file. Gives the answer; None: somebody else wrote the object meanwhile.
 
         :param over: ETag of the object that it may replace; empty: there is none
         """
@@ -149,44 +152,47 @@ class S3Bucket:
         download.file.seek(0)
         try:
             if not self._knows_conditions:
-                send()
-            elif over:
-                send(IfMatch=over)
-            else:
-                send(IfNoneMatch="*")
+                return send()
+            return send(IfMatch=over) if over else send(IfNoneMatch="*")
         except ClientError as error:
             if _code(error) in OVERTAKEN:
-                return False
+                return None
             if not self._knows_conditions or _code(error) not in UNKNOWN_HEADER:
                 raise
             download.file.seek(0)
-            send()
+            answer = send()
             self._knows_conditions = False
-        return True
+            return answer
 
-    def _confirm(self, key: str, download: Download) -> None:
-        """Make sure that the store has what we sent: by its own word, if that proves something, else by reading it back."""
-        if not self.compares_checksums():
-            if self._hash(key) != download.sha256:
-                raise self._unconfirmed(key, "what it has is not what was sent")
+    def _confirm(self, key: str, answer: "PutObjectOutputTypeDef", download: Download) -> None:
+        """Make sure that the store has what we sent: by its answer, by what it says when asked, or by reading it back."""
+        if self._vouches(answer, download):
             return
         head = self._look(key)
         if head is None:
             raise self._unconfirmed(key, "it is not there")
         if head["ContentLength"] != download.bytes:
             raise self._unconfirmed(key, f"it has {head['ContentLength']} bytes where {download.bytes} were sent")
-        if not self._vouches(head, download) and self._hash(key) != download.sha256:
+        if not self._vouches(head, download) and hash_object(self.client, self.name, key) != download.sha256:
             raise self._unconfirmed(key, "what it has is not what was sent")
 
-    def _hash(self, key: str) -> str:
-        return hash_object(self.client, self.name, key)
-
-    def _vouches(self, head: "HeadObjectOutputTypeDef", download: Download) -> bool:
+    def _vouches(self, answer: "PutObjectOutputTypeDef | HeadObjectOutputTypeDef", download: Download) -> bool:
         """Whether the store's word proves that an object is this file.
 
-        Only the word of a store that compares: rclone 1.75, measured, takes any SHA-256 and hands it back.
+        An ETag equal to the MD5 was computed by the store from what it has: nobody has told it. A SHA-256 was told, and counts
+        only from a store that compares: rclone 1.75, measured, takes any and hands it back.
         """
-        return self.compares_checksums() and head.get("ChecksumSHA256") == _base64(download.sha256)
+        if download.md5 and _etag(answer.get("ETag", "")) == download.md5:
+            return True
+        return answer.get("ChecksumSHA256") == _base64(download.sha256) and self.compares_checksums()
+
+    def wants_md5(self) -> bool:
+        """Whether a file's MD5 may serve to confirm it. Where the store compares checksums, making it would be wasted."""
+        try:
+            with self._faults("try", self._probe):
+                return not self.compares_checksums()
+        except StoreUnavailable:
+            return True
 
     def compares_checksums(self) -> bool:
         """Whether the store refuses what has another SHA-256 than is said. Found out once, by trying."""

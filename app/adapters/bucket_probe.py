@@ -85,6 +85,7 @@ def _make_download() -> Download:
         file=io.BytesIO(BODY),
         bytes=len(BODY),
         sha256=hashlib.sha256(BODY).hexdigest(),
+        md5=hashlib.md5(BODY, usedforsecurity=False).hexdigest(),
         media=Media("application/json", "json", None, None, None),
         host="doctor",
     )

@@ -7,7 +7,7 @@ import tempfile
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from types import TracebackType
@@ -48,9 +48,21 @@ _FAULTS: tuple[tuple[type[BaseException], str], ...] = (
 class Downloader:
     """Fetches files under a policy. May be used from many threads: no fetch shares anything with another."""
 
-    def __init__(self, policy: DownloadPolicy, stop: threading.Event, look_up: LookUp = look_up) -> None:
-        """A downloader under a policy. :param look_up: finds the addresses of names"""
+    def __init__(
+        self,
+        policy: DownloadPolicy,
+        stop: threading.Event,
+        look_up: LookUp = look_up,
+        *,
+        wants_md5: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """A downloader under a policy.
+
+        :param look_up: finds the addresses of names
+        :param wants_md5: whether who stores the files has a use for their MD5
+        """
         self._policy = policy
+        self._wants_md5 = wants_md5
         self._stop = stop
         self._look_up = look_up
 
@@ -61,7 +73,7 @@ class Downloader:
         """Fetch a URL whole and check it: see `app.domain.ports.Fetcher`."""
         url = secure_url(url, self._policy)
         judge_url(url, self._policy)
-        with closing(Body(self._policy.temp_dir, self._policy.in_memory)) as body:
+        with closing(self._new_body()) as body:
             try:
                 with _Watch(self._policy, self._stop) as watch:
                     download = self._transfer(url, body, watch, picture, parts, refused)
@@ -70,6 +82,9 @@ class Downloader:
                 # "from None": their own messages hold the whole URL, and a traceback would print them.
                 raise FetchFailed(f"{without_query(url)}: {_cause(error)}") from None
             yield download
+
+    def _new_body(self) -> Body:
+        return Body(self._policy.temp_dir, self._policy.in_memory, with_md5=self._wants_md5())
 
     def _transfer(
         self, url: str, body: Body, watch: "_Watch", picture: bool, parts: Parts | None, refused: Refused | None
@@ -80,7 +95,8 @@ class Downloader:
                 shown, host = self._fetch_whole(session, url, body, watch, pieces)
             finally:
                 watch.end()  # what follows goes at the pace of our own store and disk, not of the server
-        download = Download(file=body.file, bytes=body.size, sha256=body.sha256.hexdigest(), media=UNKNOWN, host=host)
+        sha256, md5 = body.hashes.sha256, body.hashes.md5
+        download = Download(file=body.file, bytes=body.size, sha256=sha256, md5=md5, media=UNKNOWN, host=host)
         try:
             return replace(download, media=inspect(body.file, body.size, picture=picture))
         except NotMedia as error:

@@ -9,6 +9,7 @@ from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from typing import BinaryIO, cast
 
+from app.adapters.hashes import Hashes
 from app.domain.errors import FetchFailed
 
 #: seconds that must lie between a file's last change and the answer, for its time to tell two versions apart (RFC 9110 §8.8.2.2)
@@ -34,13 +35,14 @@ def read_validator(headers: Mapping[str, str]) -> str:
 class Body:
     """A file that arrives: what of it is there, and which file it is."""
 
-    def __init__(self, folder: str | None, in_memory: int) -> None:
+    def __init__(self, folder: str | None, in_memory: int, *, with_md5: bool) -> None:
         """Nothing yet.
 
         :param folder: of the temporary file; None: the system's
         :param in_memory: a file that is known to have no more bytes than this is kept in memory
+        :param with_md5: make its MD5 too
         """
-        self._folder, self._in_memory = folder, in_memory
+        self._folder, self._in_memory, self._with_md5 = folder, in_memory, with_md5
         self.file: BinaryIO = io.BytesIO()
         #: bytes that have come
         self.size = 0
@@ -48,7 +50,7 @@ class Body:
         self.total: int | None = None
         #: recognises the file when it is asked for again; empty: nothing does
         self.validator = ""
-        self.sha256 = hashlib.sha256()
+        self.hashes = Hashes(with_md5=with_md5, beside=False)
 
     @property
     def is_small(self) -> bool:
@@ -59,22 +61,26 @@ class Body:
         """Take in a file from its first byte. :raises FetchFailed: there can be no temporary file"""
         self.close()
         self.size, self.total, self.validator = 0, total, validator
-        self.sha256 = hashlib.sha256()
+        self.hashes = Hashes(with_md5=self._with_md5, beside=not self.is_small)
         try:
-            # Without a name in its folder, so that a killed process leaves nothing behind.
-            self.file = io.BytesIO() if self.is_small else cast(BinaryIO, tempfile.TemporaryFile(dir=self._folder))
+            self.file = io.BytesIO() if self.is_small else self._new_file()
         except OSError as error:
             raise FetchFailed(f"no temporary file: {error.strerror}") from error
 
+    def _new_file(self) -> BinaryIO:
+        # Without a name in its folder, so that a killed process leaves nothing behind.
+        return cast(BinaryIO, tempfile.TemporaryFile(dir=self._folder))  # noqa: SIM115 - `close` closes it
+
     def close(self) -> None:
         """Give up what has come."""
+        self.hashes.close()
         with suppress(OSError):  # on a full disk the last flush fails again
             self.file.close()
 
     def append(self, chunk: bytes) -> None:
         """Take in what comes next."""
         self.file.write(chunk)
-        self.sha256.update(chunk)
+        self.hashes.update(chunk)
         self.size += len(chunk)
 
     def version(self, piece: int) -> str:

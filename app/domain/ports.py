@@ -18,6 +18,8 @@ class Download:
     bytes: int
     #: lower-case hex SHA-256 of the content
     sha256: str
+    #: lower-case hex MD5 of the content, for stores whose word counts by that; empty where nobody has asked for it
+    md5: str
     #: what the container says it is
     media: Media
     #: the host it came from, without scheme, port or path

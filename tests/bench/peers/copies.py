@@ -25,7 +25,8 @@ def reelkeep(url: str) -> Callable[[int], None]:
     from app.adapters.downloader import Downloader
 
     policy = DownloadPolicy(("127.0.0.1",), insecure=True, max_bytes=4 * 1024**3, deadline=900, min_rate=16384)
-    downloader, bucket = Downloader(policy, threading.Event()), S3Bucket(BUCKET)
+    bucket = S3Bucket(BUCKET)
+    downloader = Downloader(policy, threading.Event(), wants_md5=bucket.wants_md5)
     assert bucket.client  # made on first use: part of a process that has done something, not of the first copy
 
     def copy(number: int) -> None:
