@@ -69,7 +69,7 @@ class Body:
 
     def _new_file(self) -> BinaryIO:
         # Without a name in its folder, so that a killed process leaves nothing behind.
-        return cast(BinaryIO, tempfile.TemporaryFile(dir=self._folder))  # noqa: SIM115 - `close` closes it
+        return cast(BinaryIO, tempfile.TemporaryFile(dir=self._folder))
 
     def close(self) -> None:
         """Give up what has come."""
