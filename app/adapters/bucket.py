@@ -54,10 +54,10 @@ class S3Bucket:
         """
         self.name = name
         self._client = client
-        #: for `check`, which must not hang: a worker that waits for it does nothing else
+        #: for what must not hang: a worker that waits for it does nothing else
         self._checker = client
         self._lock = threading.Lock()
-        self._probe, self._probing = probe, threading.Lock()
+        self._probe = probe
         #: whether the store compares checksums; None: not known yet
         self._compares: bool | None = None
         #: whether the store takes the conditions of a PUT; believed until it says otherwise
@@ -196,19 +196,18 @@ class S3Bucket:
 
     def compares_checksums(self) -> bool:
         """Whether the store refuses what has another SHA-256 than is said. Found out once, by trying."""
-        with self._probing:
-            if self._compares is None:
-                self._compares = self._refuses_wrong_checksum()
-            return self._compares
+        if self._compares is None:  # several may find it out side by side: better than all waiting for one
+            self._compares = self._refuses_wrong_checksum()
+        return self._compares
 
     def _refuses_wrong_checksum(self) -> bool:
-        wrong = _base64(hashlib.sha256(b"").hexdigest())
+        wrong, client = _base64(hashlib.sha256(b"").hexdigest()), self._quick_client()
         try:
-            self.client.put_object(Bucket=self.name, Key=self._probe, Body=b"probe", ChecksumSHA256=wrong)
+            client.put_object(Bucket=self.name, Key=self._probe, Body=b"probe", ChecksumSHA256=wrong)
         except ClientError as error:
             return _code(error) in WRONG_CHECKSUM
         with suppress(ClientError, BotoCoreError, OSError):  # a few bytes under a name that says what they are
-            self.client.delete_object(Bucket=self.name, Key=self._probe)
+            client.delete_object(Bucket=self.name, Key=self._probe)
         return False
 
     def find_file(self, key: str, task_id: str, *, picture: bool = False) -> Stored | None:
