@@ -205,6 +205,8 @@ class S3Bucket:
         try:
             client.put_object(Bucket=self.name, Key=self._probe, Body=b"probe", ChecksumSHA256=wrong)
         except ClientError as error:
+            if error.response["ResponseMetadata"]["HTTPStatusCode"] in (500, 503):  # it may answer another time
+                raise
             return _code(error) in WRONG_CHECKSUM
         with suppress(ClientError, BotoCoreError, OSError):  # a few bytes under a name that says what they are
             client.delete_object(Bucket=self.name, Key=self._probe)
