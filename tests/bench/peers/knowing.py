@@ -1,4 +1,4 @@
-"""A vendor that knows every id: each generation has succeeded or failed, as its id says, and all have the same small video."""
+"""A vendor that knows every id: each generation has succeeded or failed, as its id says, and all have the same video."""
 
 import json
 import os
@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from urllib.parse import parse_qs
 
-VIDEO = (Path(__file__).parents[2] / "media" / "result-720p.mp4").read_bytes()
+SAMPLE = Path(__file__).parents[2] / "media" / "result-720p.mp4"
+VIDEO = Path(os.environ.get("KNOWING_VIDEO", SAMPLE)).read_bytes()
 #: one generation in so many has succeeded, by the last digits of its id
 ONE_IN = int(os.environ.get("KNOWING_ONE_IN", "10"))
 

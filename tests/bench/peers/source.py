@@ -1,12 +1,18 @@
 """A server of files that costs next to nothing, so that a bench of downloads measures the downloader.
 
 python -m tests.bench.peers.source FOLDER PORT
+
+A path that begins with `/slow/` comes at 64 KiB a second.
 """
 
 import http.server
 import os
 import sys
+import time
 from pathlib import Path
+
+#: bytes at once, and bytes a second, of what comes slowly
+STEP, SLOW = 8192, 65536
 
 
 class _Files(http.server.BaseHTTPRequestHandler):
@@ -29,8 +35,12 @@ class _Files(http.server.BaseHTTPRequestHandler):
             self.end_headers()
             self.wfile.flush()
             sent = 0 if with_body else size
+            is_slow = self.path.startswith("/slow/")
             while sent < size:
-                sent += os.sendfile(self.connection.fileno(), file.fileno(), sent, size - sent)
+                length = min(STEP, size - sent) if is_slow else size - sent
+                sent += os.sendfile(self.connection.fileno(), file.fileno(), sent, length)
+                if is_slow:
+                    time.sleep(length / SLOW)
 
     def log_message(self, format: str, *args: object) -> None:
         pass
