@@ -189,18 +189,24 @@ class S3Bucket:
         return self.compares_checksums() and head.get("ChecksumSHA256") == _base64(download.sha256)
 
     def compares_checksums(self) -> bool:
-        """Whether the store refuses what has another SHA-256 than is said. Found out once, by trying."""
-        with self._probing:
-            if self._compares is None:
-                self._compares = self._refuses_wrong_checksum()
-            return self._compares
+        """Whether the store refuses what has another SHA-256 than is said. Found out once, by trying; until then: no."""
+        # Nobody waits for who finds out: a store that hangs then would hold up one thread after the other.
+        if self._compares is None and self._probing.acquire(blocking=False):
+            try:
+                if self._compares is None:
+                    self._compares = self._refuses_wrong_checksum()
+            finally:
+                self._probing.release()
+        return bool(self._compares)
 
-    def _refuses_wrong_checksum(self) -> bool:
+    def _refuses_wrong_checksum(self) -> bool | None:
+        """None: the store had other troubles."""
         wrong = _base64(hashlib.sha256(b"").hexdigest())
         try:
             self.client.put_object(Bucket=self.name, Key=self._probe, Body=b"probe", ChecksumSHA256=wrong)
         except ClientError as error:
-            return _code(error) in WRONG_CHECKSUM
+            status = error.response["ResponseMetadata"]["HTTPStatusCode"]
+            return None if status >= 500 and status != 501 else _code(error) in WRONG_CHECKSUM
         with suppress(ClientError, BotoCoreError, OSError):  # a few bytes under a name that says what they are
             self.client.delete_object(Bucket=self.name, Key=self._probe)
         return False

@@ -53,18 +53,20 @@ class Body:
     @property
     def is_small(self) -> bool:
         """Whether it is kept in memory."""
-        return self.total is not None and self.total <= self._in_memory
+        return isinstance(self.file, io.BytesIO)
 
     def begin(self, validator: str, total: int | None) -> None:
         """Take in a file from its first byte. :raises FetchFailed: there can be no temporary file"""
-        self.close()
         self.size, self.total, self.validator = 0, total, validator
         self.sha256 = hashlib.sha256()
+        is_small = total is not None and total <= self._in_memory
         try:
             # Without a name in its folder, so that a killed process leaves nothing behind.
-            self.file = io.BytesIO() if self.is_small else cast(BinaryIO, tempfile.TemporaryFile(dir=self._folder))
+            disk = None if is_small else tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115 - `close`
         except OSError as error:
             raise FetchFailed(f"no temporary file: {error.strerror}") from error
+        self.close()
+        self.file = io.BytesIO() if disk is None else cast(BinaryIO, disk)
 
     def close(self) -> None:
         """Give up what has come."""
