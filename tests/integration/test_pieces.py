@@ -171,6 +171,11 @@ def test_what_cannot_be_recognised_is_not_kept(
     assert (kept(bucket), parts.used) == ([], False)
 
 
+def test_what_is_in_memory_is_not_kept(shelf: Shelf, url: str, bucket: S3Bucket, parts: BucketParts) -> None:
+    fail_at(shelf, url, parts, 300_000, in_memory=len(VIDEO))
+    assert (kept(bucket), parts.used) == ([], False)
+
+
 def test_a_small_file_is_not_kept(shelf: Shelf, url: str, bucket: S3Bucket, parts: BucketParts) -> None:
     fail_at(shelf, url, parts, 300_000, large=len(VIDEO))
     assert (kept(bucket), parts.used) == ([], False)
