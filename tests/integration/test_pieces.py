@@ -115,7 +115,10 @@ def test_a_failed_attempt_leaves_all_whole_pieces_and_the_next_goes_on_behind_th
     assert shelf.asked[1:] == [(f"bytes={4 * PIECE}-", '"one"')]
 
 
-def test_of_a_fast_source_nothing_is_kept(shelf: Shelf, url: str, bucket: S3Bucket, parts: BucketParts) -> None:
+def test_of_a_fast_source_nothing_is_kept(
+    shelf: Shelf, url: str, bucket: S3Bucket, parts: BucketParts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pieces, "Keeper", None)
     shelf.breaks = [300_000]
     assert fetch(url, parts, keep_below=FAST) == VIDEO
     assert (kept(bucket), parts.used) == ([], False)
