@@ -69,7 +69,7 @@ class Fetcher(Protocol):
     def fetch(
         self, url: str, *, picture: bool = False, parts: Parts | None = None, refused: Refused | None = None
     ) -> AbstractContextManager[Download]:
-        """Fetch a URL whole to a temporary file and check it.
+        """Fetch a URL whole, to memory or a temporary file, and check it.
 
         :param picture: a JPEG, PNG or WebP is wanted instead of a video.
         :param parts: where the pieces of a large file are kept meanwhile, and what is there already is taken from
