@@ -57,7 +57,7 @@ class S3Bucket:
         #: for what must not hang: a worker that waits for it does nothing else
         self._checker = client
         self._lock = threading.Lock()
-        self._probe = probe
+        self._probe, self._probing = probe, threading.Lock()
         #: whether the store compares checksums; None: not known yet
         self._compares: bool | None = None
         #: whether the store takes the conditions of a PUT; believed until it says otherwise
@@ -195,19 +195,24 @@ class S3Bucket:
             return True
 
     def compares_checksums(self) -> bool:
-        """Whether the store refuses what has another SHA-256 than is said. Found out once, by trying."""
-        if self._compares is None:  # several may find it out side by side: better than all waiting for one
-            self._compares = self._refuses_wrong_checksum()
-        return self._compares
+        """Whether the store refuses what has another SHA-256 than is said. Found out once, by trying; until then: no."""
+        # Nobody waits for who finds out: a store that hangs then would hold up one thread after the other.
+        if self._compares is None and self._probing.acquire(blocking=False):
+            try:
+                if self._compares is None:
+                    self._compares = self._refuses_wrong_checksum()
+            finally:
+                self._probing.release()
+        return bool(self._compares)
 
-    def _refuses_wrong_checksum(self) -> bool:
+    def _refuses_wrong_checksum(self) -> bool | None:
+        """None: the store had other troubles."""
         wrong, client = _base64(hashlib.sha256(b"").hexdigest()), self._quick_client()
         try:
             client.put_object(Bucket=self.name, Key=self._probe, Body=b"probe", ChecksumSHA256=wrong)
         except ClientError as error:
-            if error.response["ResponseMetadata"]["HTTPStatusCode"] in (500, 503):  # it may answer another time
-                raise
-            return _code(error) in WRONG_CHECKSUM
+            status = error.response["ResponseMetadata"]["HTTPStatusCode"]
+            return None if status >= 500 and status != 501 else _code(error) in WRONG_CHECKSUM
         with suppress(ClientError, BotoCoreError, OSError):  # a few bytes under a name that says what they are
             client.delete_object(Bucket=self.name, Key=self._probe)
         return False

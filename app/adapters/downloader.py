@@ -183,7 +183,7 @@ class Downloader:
         most = self._policy.max_bytes
         if body.total is not None and body.total > most:
             raise FetchForbidden(f"{shown}: {body.total} bytes, more than the cap of {most}")
-        _refuse_lack_of_room(self._policy, body)
+        _refuse_lack_of_room(self._policy, body, wanted=(body.total or body.size) - body.size)
         looked = body.size
         while True:
             try:
@@ -200,30 +200,25 @@ class Downloader:
             pieces.note(body)
             if body.size - looked >= LOOK_BYTES:
                 body.file.flush()
-                _refuse_lack_of_room(self._policy, body, arrived=body.size)
+                _refuse_lack_of_room(self._policy, body, wanted=0)
                 looked = body.size
         if body.total is not None and body.size != body.total:
             return FetchFailed(f"{shown}: cut short, {body.size} of {body.total} bytes")
         return None
 
 
-def _refuse_lack_of_room(policy: DownloadPolicy, body: Body, arrived: int = 0) -> None:
-    """Refuse to go on where what is still to arrive would leave the temporary files' disk with too little space."""
+def _refuse_lack_of_room(policy: DownloadPolicy, body: Body, *, wanted: int) -> None:
+    """Refuse to go on where so many more bytes would leave the temporary files' disk with too little space."""
     if body.is_small:
         return
-    wanted = 0 if arrived else (body.total or body.size) - body.size
     try:
         disk = os.statvfs(policy.temp_dir or tempfile.gettempdir())
     except OSError as error:
         raise FetchFailed(f"no temporary file: {_cause(error)}") from error
     free = disk.f_bavail * disk.f_frsize
     if free < wanted + policy.spare_disk:
-        need = (
-            f"{wanted} bytes are needed and {policy.spare_disk} stay free"
-            if wanted
-            else f"{policy.spare_disk} stay free"
-        )
-        raise FetchFailed(f"no room for a download: {need}, and {free} are left")
+        need = f"{wanted} bytes are needed and " if wanted else ""
+        raise FetchFailed(f"no room for a download: {need}{policy.spare_disk} stay free, and {free} are left")
 
 
 def _refuse_answer(response: requests.Response, shown: str) -> None:

@@ -7,6 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import BinaryIO, Self
 
@@ -104,7 +105,8 @@ class Pieces:
         # After a failure all that has come is kept for the next attempt, unless the process has no time for it.
         keep = error is not None and not self._stop.is_set()
         if keep:
-            self._keep()
+            with suppress(OSError):  # on a full disk; what had been noted before is kept all the same
+                self._keep()
         self._end(give_up=not keep)
 
     def begin(self, body: Body) -> Sequence[str]:
@@ -113,7 +115,9 @@ class Pieces:
         Once for a transfer: where they lead nowhere, all is fetched.
         """
         self._end(give_up=True)
-        if self._parts is None or not body.validator or body.total is None or body.total <= self._policy.large:
+        if self._parts is None or not body.validator or body.total is None or body.is_small:
+            return ()
+        if body.total <= self._policy.large:
             return ()
         self._start(body)
         if self._was_recalled:

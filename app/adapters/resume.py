@@ -55,17 +55,17 @@ class Body:
     @property
     def is_small(self) -> bool:
         """Whether it is kept in memory."""
-        return self.total is not None and self.total <= self._in_memory
+        return isinstance(self.file, io.BytesIO)
 
     def begin(self, validator: str, total: int | None) -> None:
         """Take in a file from its first byte. :raises FetchFailed: there can be no temporary file"""
-        self.close()
         self.size, self.total, self.validator = 0, total, validator
-        self.hashes = Hashes(with_md5=self._with_md5, beside=not self.is_small)
         try:
-            self.file = io.BytesIO() if self.is_small else self._new_file()
+            file = io.BytesIO() if self.is_small else self._new_file()
         except OSError as error:
             raise FetchFailed(f"no temporary file: {error.strerror}") from error
+        self.close()
+        self.file, self.hashes = file, Hashes(with_md5=self._with_md5, beside=not self.is_small)
 
     def _new_file(self) -> BinaryIO:
         # Without a name in its folder, so that a killed process leaves nothing behind.

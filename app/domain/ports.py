@@ -18,12 +18,12 @@ class Download:
     bytes: int
     #: lower-case hex SHA-256 of the content
     sha256: str
-    #: lower-case hex MD5 of the content, for stores whose word counts by that; empty where nobody has asked for it
-    md5: str
     #: what the container says it is
     media: Media
     #: the host it came from, without scheme, port or path
     host: str
+    #: lower-case hex MD5 of the content, for stores whose word counts by that; empty where nobody has asked for it
+    md5: str = ""
 
 
 #: what a file is of which nothing could be read
@@ -71,7 +71,7 @@ class Fetcher(Protocol):
     def fetch(
         self, url: str, *, picture: bool = False, parts: Parts | None = None, refused: Refused | None = None
     ) -> AbstractContextManager[Download]:
-        """Fetch a URL whole to a temporary file and check it.
+        """Fetch a URL whole, to memory or a temporary file, and check it.
 
         :param picture: a JPEG, PNG or WebP is wanted instead of a video.
         :param parts: where the pieces of a large file are kept meanwhile, and what is there already is taken from

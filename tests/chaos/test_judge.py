@@ -75,6 +75,12 @@ def test_nothing_is_wrong_where_all_is_well() -> None:
     assert judgement.ends == {"complete": 2}
 
 
+def test_what_the_store_was_tried_with_may_stay() -> None:
+    evidence: Any = all_is_well()
+    evidence.objects["veo/.parts/checksum-probe"] = "probe"
+    assert wrong(judge(evidence)) == set()
+
+
 def lose_object(evidence: Any) -> None:
     del evidence.objects[f"veo/{TRACKED}/4k-0"]
 

@@ -6,13 +6,15 @@ import io
 import os
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError, ConnectTimeoutError
+from botocore.model import OperationModel
 from botocore.response import StreamingBody
 from botocore.stub import Stubber
 
@@ -24,6 +26,7 @@ from app.embedded import free_port, running, s3_environment, s3_server
 
 BODY = bytes(range(256)) * 1000
 KEY = "veo/abc/result-0.mp4"
+PROBE = ".parts/checksum-probe"
 KEYS = {"access_key": "reelkeep", "secret_key": "made-up-secret"}
 METADATA = {"sha256": hashlib.sha256(BODY).hexdigest(), "task-id": "abc", "source-host": "video.example.com"}
 
@@ -33,7 +36,6 @@ def download(body: bytes = BODY) -> Download:
         file=io.BytesIO(body),
         bytes=len(body),
         sha256=hashlib.sha256(body).hexdigest(),
-        md5=hashlib.md5(body).hexdigest(),
         media=Media("video/mp4", "mp4", 1280, 720, 8.0),
         host="video.example.com",
     )
@@ -107,10 +109,14 @@ def test_storing_twice_is_harmless(bucket: S3Bucket) -> None:
     bucket.put_file(KEY, download(), METADATA)
 
 
-def test_a_large_file_is_one_object_with_one_md5(bucket: S3Bucket) -> None:
-    some = download(BODY * 100)  # 25 MB: past where uploaders begin to send parts
-    bucket.put_file("veo/abc/4k-0.mp4", some, METADATA)
-    assert bucket.client.head_object(Bucket="reels", Key="veo/abc/4k-0.mp4")["ETag"] == f'"{some.md5}"'
+def test_a_large_file_is_one_object_with_one_md5(bucket: S3Bucket, s3: tuple[int, Path], tmp_path: Path) -> None:
+    large = BODY * 100  # 25 MB: past where uploaders begin to send parts
+    (tmp_path / "4k.mp4").write_bytes(large)
+    with (tmp_path / "4k.mp4").open("rb") as file:
+        bucket.put_file("veo/abc/4k-0.mp4", replace(download(large), file=file), METADATA)
+    head = bucket.client.head_object(Bucket="reels", Key="veo/abc/4k-0.mp4")
+    assert head["ETag"] == f'"{hashlib.md5(large).hexdigest()}"'
+    assert (s3[1] / "reels" / "veo/abc/4k-0.mp4").read_bytes() == large
 
 
 def test_content_that_is_not_what_was_hashed_is_noticed(bucket: S3Bucket) -> None:
@@ -122,16 +128,66 @@ def test_content_that_is_not_what_was_hashed_is_noticed(bucket: S3Bucket) -> Non
 
 
 def test_a_wrong_sha256_is_not_confirmed_by_a_store_that_echoes_it(bucket: S3Bucket) -> None:
-    wrong = replace(download(), sha256=hashlib.sha256(b"").hexdigest(), md5=hashlib.md5(b"").hexdigest())
+    wrong = replace(download(), sha256=hashlib.sha256(b"").hexdigest())
     with pytest.raises(StoreUnavailable, match="not confirmed"):
         bucket.put_file(KEY, wrong, METADATA)
 
 
 def test_a_file_that_is_cut_on_its_way_is_noticed(bucket: S3Bucket) -> None:
     cut = {"ContentLength": 10, "Body": BODY[:10]}
-    expected = f"{KEY}: not confirmed: it has 10 bytes where {len(BODY)} were sent"
+    expected = f"{KEY}: not confirmed: what it has is not what was sent"
     with pytest.raises(StoreUnavailable, match=expected), altered_uploads(bucket, cut):
         bucket.put_file(KEY, download(), METADATA)
+
+
+def probes(bucket: S3Bucket) -> list[str]:
+    """The operations on the probe, from now on."""
+    made: list[str] = []
+
+    def note(params: dict[str, object], model: OperationModel, **_: object) -> None:
+        if params.get("Key") == PROBE:
+            made.append(model.name)
+
+    bucket.client.meta.events.register("provide-client-params.s3", note)
+    return made
+
+
+def test_a_store_that_takes_any_checksum_is_found_out_once_for_all_files(bucket: S3Bucket) -> None:
+    made = probes(bucket)
+    for number in range(3):
+        bucket.put_file(f"probed/{number}.mp4", download(), METADATA)
+    assert made == ["PutObject", "DeleteObject"]
+    assert not bucket.compares_checksums()
+    assert not bucket.has(PROBE)
+
+
+def test_a_store_is_found_out_once_for_all_threads_and_none_waits_for_that(bucket: S3Bucket) -> None:
+    made, others_are_done = probes(bucket), threading.Event()
+
+    def hold(params: dict[str, object], **_: object) -> None:
+        assert params.get("Key") != PROBE or others_are_done.wait(60)
+
+    bucket.client.meta.events.register("provide-client-params.s3.PutObject", hold)
+    with ThreadPoolExecutor(8) as threads:
+        storing = [
+            threads.submit(bucket.put_file, f"at-once/{number}.mp4", download(), METADATA) for number in range(8)
+        ]
+        finished = as_completed(storing, 60)
+        for _ in range(7):
+            next(finished).result()
+        others_are_done.set()
+        next(finished).result()
+    assert made == ["PutObject", "DeleteObject"]
+
+
+def test_what_a_probe_leaves_where_nothing_may_be_deleted_does_no_harm(bucket: S3Bucket) -> None:
+    def refuse(model: OperationModel, **_: object) -> None:
+        raise ClientError({"Error": {"Code": "AccessDenied"}}, model.name)
+
+    bucket.client.meta.events.register("before-call.s3.DeleteObject", refuse)
+    bucket.put_file(KEY, download(), METADATA)
+    assert bucket.has(PROBE)
+    bucket.put_file(KEY, download(), METADATA)
 
 
 def test_json_is_stored_read_and_listed(bucket: S3Bucket) -> None:
@@ -243,6 +299,10 @@ def base64_sha256(body: bytes) -> str:
     return base64.b64encode(hashlib.sha256(body).digest()).decode()
 
 
+#: what HEAD answers of a file that is there
+GOOD = {"ContentLength": len(BODY), "ChecksumSHA256": base64_sha256(BODY)}
+
+
 @pytest.fixture
 def store() -> Iterator[tuple[S3Bucket, Stubber]]:
     """A bucket whose store answers what it is told to, in order."""
@@ -251,6 +311,22 @@ def store() -> Iterator[tuple[S3Bucket, Stubber]]:
         yield S3Bucket("reels", client), stubber
         stubber.assert_no_pending_responses()
     client.close()
+
+
+@pytest.fixture
+def believed(store: tuple[S3Bucket, Stubber]) -> tuple[S3Bucket, Stubber]:
+    """The same, of a store that has refused a wrong checksum."""
+    store[1].add_client_error("put_object", "BadDigest", "no", 400)
+    assert store[0].compares_checksums()
+    return store
+
+
+@pytest.fixture
+def doubted(store: tuple[S3Bucket, Stubber]) -> tuple[S3Bucket, Stubber]:
+    """The same, of a store that knows no checksums."""
+    store[1].add_client_error("put_object", "NotImplemented", "no", 501)
+    assert not store[0].compares_checksums()
+    return store
 
 
 def absent(stubber: Stubber) -> None:
@@ -262,53 +338,130 @@ def body(content: bytes) -> StreamingBody:
     return StreamingBody(io.BytesIO(content), len(content))
 
 
-def test_the_upload_carries_its_length_type_and_checksum(store: tuple[S3Bucket, Stubber]) -> None:
-    some = download()
+def test_the_upload_carries_its_length_type_and_checksum(believed: tuple[S3Bucket, Stubber]) -> None:
+    store = believed
     expected = {"ContentLength": len(BODY), "ContentType": "video/mp4", "ChecksumSHA256": base64_sha256(BODY)}
     where = {"Bucket": "reels", "Key": KEY}
     absent(store[1])
-    store[1].add_response(
-        "put_object", {}, where | expected | {"Body": some.file, "Metadata": METADATA, "IfNoneMatch": "*"}
-    )
-    head = {"ContentLength": len(BODY), "ETag": f'"{some.md5}"'}
-    store[1].add_response("head_object", head, where | {"ChecksumMode": "ENABLED"})
-    store[0].put_file(KEY, some, METADATA)
-
-
-@pytest.mark.parametrize(
-    "encryption",
-    [
-        {"ServerSideEncryption": "aws:kms"},
-        {"ServerSideEncryption": "aws:kms:dsse"},
-        {"SSECustomerAlgorithm": "AES256"},
-    ],
-)
-def test_an_encrypted_object_is_confirmed_by_its_sha256(
-    store: tuple[S3Bucket, Stubber], encryption: dict[str, str]
-) -> None:
-    absent(store[1])
-    store[1].add_response("put_object", {})
-    head = {"ContentLength": len(BODY), "ETag": '"0123"', "ChecksumSHA256": base64_sha256(BODY)}
-    store[1].add_response("head_object", head | encryption)
+    store[1].add_response("put_object", {}, where | expected | {"Body": BODY, "Metadata": METADATA, "IfNoneMatch": "*"})
+    store[1].add_response("head_object", GOOD, where | {"ChecksumMode": "ENABLED"})
     store[0].put_file(KEY, download(), METADATA)
+
+
+@pytest.mark.parametrize("code", ["BadDigest", "XAmzContentChecksumMismatch"])
+def test_a_store_that_refuses_a_wrong_checksum_is_believed(store: tuple[S3Bucket, Stubber], code: str) -> None:
+    bucket, stubber = store
+    absent(stubber)
+    stubber.add_response("put_object", {})
+    probe = {"Bucket": "reels", "Key": PROBE, "Body": b"probe", "ChecksumSHA256": base64_sha256(b"")}
+    stubber.add_client_error("put_object", code, "no", 400, expected_params=probe)
+    stubber.add_response("head_object", GOOD)
+    bucket.put_file(KEY, download(), METADATA)
+    for _ in range(2):  # and is not asked again
+        absent(stubber)
+        stubber.add_response("put_object", {})
+        stubber.add_response("head_object", GOOD)
+        bucket.put_file(KEY, download(), METADATA)
+
+
+def test_what_a_believed_store_has_already_is_not_read_back(believed: tuple[S3Bucket, Stubber]) -> None:
+    believed[1].add_response("head_object", GOOD | {"ETag": '"0123"', "Metadata": METADATA})
+    believed[0].put_file(KEY, download(), METADATA)
+
+
+@pytest.mark.parametrize(("code", "status"), [("AccessDenied", 403), ("NotImplemented", 501), ("InvalidRequest", 400)])
+def test_a_store_that_refuses_the_probe_for_other_reasons_is_not_believed(
+    store: tuple[S3Bucket, Stubber], code: str, status: int
+) -> None:
+    bucket, stubber = store
+    absent(stubber)
+    stubber.add_response("put_object", {})
+    stubber.add_client_error("put_object", code, "no", status)
+    stubber.add_response("get_object", {"Body": body(BODY)})
+    bucket.put_file(KEY, download(), METADATA)
+    absent(stubber)
+    stubber.add_response("put_object", {})
+    stubber.add_response("get_object", {"Body": body(BODY)})
+    bucket.put_file(KEY, download(), METADATA)
+
+
+@pytest.mark.parametrize(("code", "status"), [("SlowDown", 503), ("InternalError", 500)])
+def test_a_store_that_has_other_troubles_is_not_believed_this_time_and_asked_anew(
+    store: tuple[S3Bucket, Stubber], code: str, status: int
+) -> None:
+    bucket, stubber = store
+    absent(stubber)
+    stubber.add_response("put_object", {})
+    stubber.add_client_error("put_object", code, "no", status)
+    stubber.add_response("get_object", {"Body": body(BODY)})
+    bucket.put_file(KEY, download(), METADATA)
+    stubber.add_client_error("put_object", "BadDigest", "no", 400)
+    assert bucket.compares_checksums()
+
+
+def test_a_store_that_is_away_when_it_is_probed_is_asked_anew_next_time(store: tuple[S3Bucket, Stubber]) -> None:
+    bucket, stubber = store
+
+    def fail(params: dict[str, object], **_: object) -> None:
+        if params["Key"] == PROBE:
+            raise ConnectTimeoutError(endpoint_url="x")
+
+    events, event = bucket.client.meta.events, "provide-client-params.s3.PutObject"
+    events.register(event, fail, unique_id="fail")
+    absent(stubber)
+    stubber.add_response("put_object", {})
+    with pytest.raises(StoreUnavailable, match=f"{KEY}: cannot store: ConnectTimeoutError$"):
+        bucket.put_file(KEY, download(), METADATA)
+    events.unregister(event, unique_id="fail")
+    stubber.add_response("head_object", GOOD | {"ETag": '"0123"', "Metadata": METADATA})
+    stubber.add_client_error("put_object", "BadDigest", "no", 400)
+    bucket.put_file(KEY, download(), METADATA)
 
 
 @pytest.mark.parametrize(
     "proof",
     [
-        {"ETag": '"0123"'},
+        {},
         {"ETag": '"0123"', "ServerSideEncryption": "aws:kms"},
-        {"ETag": '"0123"', "ServerSideEncryption": "AES256", "ChecksumSHA256": base64_sha256(BODY)},
-        {"ETag": '"0123"', "ServerSideEncryption": "aws:kms", "ChecksumSHA256": base64_sha256(b"")},
+        {"ETag": f'"{hashlib.md5(BODY).hexdigest()}"'},
+        {"ChecksumSHA256": base64_sha256(b"")},
+        {"ChecksumSHA256": f"{base64_sha256(BODY)}-1"},
     ],
+    ids=["nothing", "encrypted", "MD5", "another", "of parts"],
 )
 @pytest.mark.parametrize("intact", [True, False])
-def test_an_object_without_good_proof_is_read_back(
-    store: tuple[S3Bucket, Stubber], proof: dict[str, str], intact: bool
+def test_what_a_believed_store_does_not_vouch_for_is_read_back(
+    believed: tuple[S3Bucket, Stubber], proof: dict[str, str], intact: bool
 ) -> None:
-    absent(store[1])
-    store[1].add_response("put_object", {})
-    store[1].add_response("head_object", {"ContentLength": len(BODY)} | proof)
+    absent(believed[1])
+    believed[1].add_response("put_object", {})
+    believed[1].add_response("head_object", {"ContentLength": len(BODY)} | proof)
+    read_back(believed, intact)
+
+
+@pytest.mark.parametrize("intact", [True, False])
+def test_the_word_of_a_store_that_compares_nothing_is_not_asked_for(
+    doubted: tuple[S3Bucket, Stubber], intact: bool
+) -> None:
+    absent(doubted[1])
+    doubted[1].add_response("put_object", {})
+    read_back(doubted, intact)
+
+
+@pytest.mark.parametrize("intact", [True, False])
+def test_what_such_a_store_has_already_is_read_whatever_it_says(
+    doubted: tuple[S3Bucket, Stubber], intact: bool
+) -> None:
+    doubted[1].add_response("head_object", GOOD | {"ETag": '"0123"', "Metadata": METADATA})
+    doubted[1].add_response("get_object", {"Body": body(BODY if intact else b"?")})
+    if not intact:
+        doubted[1].add_response("put_object", {})
+        doubted[1].add_response("get_object", {"Body": body(BODY)})
+    doubted[0].put_file(KEY, download(), METADATA)
+
+
+def read_back(store: tuple[S3Bucket, Stubber], intact: bool) -> None:
+    """Store a file that is read back, and is or is not what was sent."""
     store[1].add_response("get_object", {"Body": body(BODY if intact else BODY[:-1] + b"?")})
     if intact:
         store[0].put_file(KEY, download(), METADATA)
@@ -317,21 +470,37 @@ def test_an_object_without_good_proof_is_read_back(
             store[0].put_file(KEY, download(), METADATA)
 
 
-def test_an_object_that_is_cut_short_when_read_back_is_not_confirmed(store: tuple[S3Bucket, Stubber]) -> None:
-    absent(store[1])
-    store[1].add_response("put_object", {})
-    store[1].add_response("head_object", {"ContentLength": len(BODY), "ETag": '"0123"'})
-    store[1].add_response("get_object", {"Body": StreamingBody(io.BytesIO(BODY[:-1]), len(BODY))})
+def test_an_object_of_another_length_is_not_confirmed(believed: tuple[S3Bucket, Stubber]) -> None:
+    absent(believed[1])
+    believed[1].add_response("put_object", {})
+    believed[1].add_response("head_object", GOOD | {"ContentLength": 10})
+    expected = f"{KEY}: not confirmed: it has 10 bytes where {len(BODY)} were sent$"
+    with pytest.raises(StoreUnavailable, match=expected):
+        believed[0].put_file(KEY, download(), METADATA)
+
+
+def test_an_object_that_is_cut_short_when_read_back_is_not_confirmed(doubted: tuple[S3Bucket, Stubber]) -> None:
+    absent(doubted[1])
+    doubted[1].add_response("put_object", {})
+    doubted[1].add_response("get_object", {"Body": StreamingBody(io.BytesIO(BODY[:-1]), len(BODY))})
     with pytest.raises(StoreUnavailable, match="cannot store: IncompleteReadError"):
-        store[0].put_file(KEY, download(), METADATA)
+        doubted[0].put_file(KEY, download(), METADATA)
 
 
-def test_an_object_that_was_confirmed_and_is_not_there_is_not_stored(store: tuple[S3Bucket, Stubber]) -> None:
-    absent(store[1])
-    store[1].add_response("put_object", {})
-    absent(store[1])
+def test_an_object_that_was_confirmed_and_is_not_there_is_not_stored(believed: tuple[S3Bucket, Stubber]) -> None:
+    absent(believed[1])
+    believed[1].add_response("put_object", {})
+    absent(believed[1])
     with pytest.raises(StoreUnavailable, match=f"{KEY}: not confirmed: it is not there$"):
-        store[0].put_file(KEY, download(), METADATA)
+        believed[0].put_file(KEY, download(), METADATA)
+
+
+def test_an_object_that_is_not_there_to_be_read_back_is_not_stored(doubted: tuple[S3Bucket, Stubber]) -> None:
+    absent(doubted[1])
+    doubted[1].add_response("put_object", {})
+    doubted[1].add_client_error("get_object", "NoSuchKey", "no", 404)
+    with pytest.raises(StoreUnavailable, match=f"{KEY}: cannot store: NoSuchKey$"):
+        doubted[0].put_file(KEY, download(), METADATA)
 
 
 def test_json_is_confirmed_by_the_md5_that_the_store_answers(store: tuple[S3Bucket, Stubber]) -> None:

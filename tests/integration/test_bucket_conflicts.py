@@ -1,5 +1,6 @@
 """One key, one file: what is there already is not sent again, what is damaged is replaced, and another file is left alone."""
 
+import base64
 import hashlib
 import io
 import os
@@ -31,7 +32,7 @@ def sha(body: bytes) -> str:
 
 def download(body: bytes = VIDEO, *, picture: bool = False) -> Download:
     media = inspect(io.BytesIO(body), len(body), picture=picture)
-    return Download(io.BytesIO(body), len(body), sha(body), hashlib.md5(body).hexdigest(), media, "video.example.com")
+    return Download(io.BytesIO(body), len(body), sha(body), media, "video.example.com")
 
 
 def facts(body: bytes = VIDEO) -> dict[str, str]:
@@ -79,7 +80,7 @@ def test_a_file_that_is_there_is_not_sent_again(bucket: Watched) -> None:
     bucket.put_file(KEY, download(), facts())
     bucket.calls.clear()
     bucket.put_file(KEY, download(), facts())
-    assert bucket.calls == ["HeadObject"]
+    assert bucket.calls == ["HeadObject", "GetObject"]  # rclone's word proves nothing
 
 
 @pytest.mark.parametrize(
@@ -197,16 +198,20 @@ def test_a_bucket_that_cannot_be_asked_has_not_said_that_nothing_is_there() -> N
 
 @pytest.fixture
 def store() -> Iterator[tuple[S3Bucket, Stubber]]:
-    """A bucket whose store answers what it is told to, in order."""
+    """A bucket whose store answers what it is told to, in order. It is known to compare checksums."""
     client = boto3.session.Session("id", "secret", region_name="us-east-1").client("s3")
     with Stubber(client) as stubber:
-        yield S3Bucket("reels", client), stubber
+        bucket = S3Bucket("reels", client)
+        stubber.add_client_error("put_object", "BadDigest", "no", 400)
+        assert bucket.compares_checksums()
+        yield bucket, stubber
         stubber.assert_no_pending_responses()
     client.close()
 
 
 def head(body: bytes, **metadata: str) -> dict[str, object]:
-    return {"ContentLength": len(body), "ETag": f'"{hashlib.md5(body).hexdigest()}"', "Metadata": metadata}
+    checksum = base64.b64encode(hashlib.sha256(body).digest()).decode()
+    return {"ContentLength": len(body), "ETag": f'"{sha(body)}"', "ChecksumSHA256": checksum, "Metadata": metadata}
 
 
 def absent(stubber: Stubber) -> None:
@@ -241,7 +246,7 @@ def test_a_damaged_object_is_replaced_only_if_it_is_still_that(store: tuple[S3Bu
     stubber.add_response("put_object", {})
     stubber.add_response("head_object", head(VIDEO))
     bucket.put_file(KEY, download(), facts())
-    assert sent == [{"IfMatch": f'"{hashlib.md5(b"cut").hexdigest()}"'}]
+    assert sent == [{"IfMatch": f'"{sha(b"cut")}"'}]
 
 
 @pytest.mark.parametrize("code", ["PreconditionFailed", "ConditionalRequestConflict"])

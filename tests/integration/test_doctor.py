@@ -1,5 +1,7 @@
 """`reelkeep doctor` and `/readyz` on real parts: redis-servers in good and bad condition, an S3 endpoint, the simulator."""
 
+import base64
+import hashlib
 import http.server
 import io
 import json
@@ -147,9 +149,9 @@ def test_an_installation_where_all_is_well(doctor: Run, redis_url: str, s3: tupl
     assert set(parts) == PARTS | {"settings", "space", "python"}
     assert result.exit_code == 0
     assert "1234.5 credits" in parts["vendor"]["text"]
-    assert "confirmed by its MD5" in parts["bucket"]["text"]
+    assert parts["bucket"]["text"].endswith("; the store compares no checksums: each object is read back once")
     assert "another database" in parts["broker"]["text"]
-    assert list(s3[1].rglob("*.json")) == [], "the probe is cleaned up"
+    assert [*s3[1].rglob("*.json"), *s3[1].rglob("*probe*")] == [], "what was tried with is cleaned up"
 
 
 def test_people_get_a_line_for_each(doctor: Run, redis_url: str) -> None:
@@ -401,7 +403,9 @@ def probe() -> list[Remark]:
     return bucket_probe.probe_bucket("reels", "veo/.parts/")
 
 
-HEAD = {"ContentLength": len(bucket_probe.BODY), "ETag": '"0123"'}
+SHA256 = base64.b64encode(hashlib.sha256(bucket_probe.BODY).digest()).decode()
+HEAD = {"ContentLength": len(bucket_probe.BODY), "ChecksumSHA256": SHA256}
+WRONG = {"service_error_code": "BadDigest", "http_status_code": 400}
 REFUSED = {"service_error_code": "AccessDenied", "http_status_code": 403}
 
 
@@ -420,31 +424,41 @@ def test_a_right_that_is_missing_is_named_and_the_probe_is_deleted_all_the_same(
 
 def test_a_store_that_gives_something_else_back_is_a_problem(store: Stubber) -> None:
     store.add_response("put_object", {})
-    store.add_response("head_object", HEAD | {"ETag": f'"{bucket_probe._make_download().md5}"'})
+    store.add_client_error("put_object", **WRONG)
+    store.add_response("head_object", HEAD)
     store.add_response("get_object", read(b"{}"))
     store.add_response("delete_object", {})
     [remark] = probe()
     assert (remark.level, remark.text.endswith("what is read is not what was stored")) == (Level.PROBLEM, True)
 
 
-@pytest.mark.parametrize(("checksum", "words"), [({}, "no checksum"), ({"ChecksumSHA256": "x"}, "no MD5")])
-def test_what_a_store_confirms_with_is_noted(store: Stubber, checksum: dict[str, str], words: str) -> None:
+def test_a_store_that_compares_checksums_is_noted(store: Stubber) -> None:
     store.add_response("put_object", {})
+    store.add_client_error("put_object", **WRONG)
     store.add_response("head_object", HEAD)
     store.add_response("get_object", read())
-    store.add_response("get_object", read())
-    store.add_response("head_object", HEAD | checksum)
     store.add_response("delete_object", {})
     [remark] = probe()
-    assert (remark.level, words in remark.text) == (Level.OK, True)
+    assert (remark.level, remark.text.endswith("; the store compares checksums")) == (Level.OK, True)
+
+
+def test_a_store_that_compares_none_is_noted(store: Stubber) -> None:
+    store.add_response("put_object", {})
+    wrong = {"Bucket": "reels", "Key": "veo/.parts/checksum-probe", "Body": ANY, "ChecksumSHA256": ANY}
+    store.add_response("put_object", {}, wrong)
+    store.add_response("delete_object", {}, {"Bucket": "reels", "Key": "veo/.parts/checksum-probe"})
+    store.add_response("get_object", read())
+    store.add_response("get_object", read())
+    store.add_response("delete_object", {})
+    [remark] = probe()
+    assert (remark.level, "compares no checksums" in remark.text) == (Level.OK, True)
 
 
 def test_a_probe_that_may_not_be_deleted_is_named(store: Stubber) -> None:
     store.add_response("put_object", {}, {name: ANY for name in PUT})
+    store.add_client_error("put_object", **WRONG)
     store.add_response("head_object", HEAD)
     store.add_response("get_object", read())
-    store.add_response("get_object", read())
-    store.add_response("head_object", HEAD)
     store.add_client_error("delete_object", **REFUSED)
     good, left = probe()
     assert (good.level, left.level) == (Level.OK, Level.WARNING)

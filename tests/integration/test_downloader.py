@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -131,14 +132,16 @@ def fetch(policy: DownloadPolicy, url: str, *, picture: bool = False, stop: thre
 
 
 @pytest.mark.parametrize("page", [answer(body=VIDEO), answer(body=VIDEO, length=-1), chunked(VIDEO)])
-def test_a_whole_video_arrives_checked_and_hashed(server: Server, policy: DownloadPolicy, page: Page) -> None:
+@pytest.mark.parametrize("in_memory", [len(VIDEO), len(VIDEO) - 1])
+def test_a_whole_video_arrives_checked_and_hashed(
+    server: Server, policy: DownloadPolicy, page: Page, in_memory: int
+) -> None:
     url = server.serve(page)
-    with Downloader(policy, threading.Event()).fetch(url) as download:
+    with Downloader(replace(policy, in_memory=in_memory), threading.Event()).fetch(url) as download:
         assert download.file.tell() == 0
         assert download.file.read() == VIDEO
         assert download.bytes == len(VIDEO)
         assert download.sha256 == hashlib.sha256(VIDEO).hexdigest()
-        assert download.md5 == hashlib.md5(VIDEO).hexdigest()
         assert (download.media.content_type, download.media.width, download.media.height) == ("video/mp4", 1280, 720)
         assert download.host == "127.0.0.1"
         assert policy.temp_dir is not None
@@ -267,14 +270,23 @@ def test_a_full_disk_is_worth_another_try(server: Server, policy: DownloadPolicy
     resource.setrlimit(resource.RLIMIT_FSIZE, (len(VIDEO) - 10, hard))
     try:
         with pytest.raises(FetchFailed, match="File too large"):
-            fetch(policy, url)
+            fetch(replace(policy, in_memory=0), url)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def test_a_missing_temporary_folder_is_worth_another_try(server: Server, policy: DownloadPolicy) -> None:
+@pytest.mark.parametrize("length", [None, -1], ids=["larger", "of unknown length"])
+def test_a_missing_temporary_folder_is_worth_another_try(
+    server: Server, policy: DownloadPolicy, length: int | None
+) -> None:
+    without = replace(policy, temp_dir="/nowhere", in_memory=len(VIDEO) - (length is None))
     with pytest.raises(FetchFailed, match="no temporary file: No such file or directory"):
-        fetch(replace(policy, temp_dir="/nowhere"), server.serve(answer(body=VIDEO)))
+        fetch(without, server.serve(answer(body=VIDEO, length=length)))
+
+
+@pytest.mark.parametrize("disk", [{"temp_dir": "/nowhere"}, {"spare_disk": 10**18}], ids=["missing", "full"])
+def test_a_small_file_needs_no_disk(server: Server, policy: DownloadPolicy, disk: dict[str, Any]) -> None:
+    assert fetch(replace(policy, **disk), server.serve(answer(body=VIDEO))) == VIDEO
 
 
 # What takes too long

@@ -1,4 +1,4 @@
-"""A download and its disk: room is looked for before and while it is filled, and whatever happens nothing is left."""
+"""A download too large for memory, and its disk: room is looked for before and while it is filled, and nothing is left."""
 
 import os
 import signal
@@ -14,15 +14,22 @@ import pytest
 from app.adapters.download_policy import DownloadPolicy
 from app.adapters.downloader import LOOK_BYTES, Downloader
 from app.domain.errors import FetchFailed
-from tests.integration.hostile import policy, world
+from tests.integration.hostile import policy as base
+from tests.integration.hostile import world
 from tests.support.hostile_answers import LENGTH, OPEN, VIDEO, forever, full, says
 from tests.support.hostile_world import SILENCE, World
 from tests.support.names import asking
 from tests.support.waiting import wait_for
 
-__all__ = ["policy", "world"]
+__all__ = ["base", "world"]
 
 Fill = Callable[[DownloadPolicy, str], None]
+
+
+@pytest.fixture
+def policy(base: DownloadPolicy) -> DownloadPolicy:
+    """The rules, under which nothing stays in memory."""
+    return replace(base, in_memory=0)
 
 
 @pytest.fixture
@@ -41,11 +48,12 @@ def free(folder: Path) -> int:
     return disk.f_bavail * disk.f_frsize
 
 
-def test_without_room_nothing_is_asked_for(world: World, policy: DownloadPolicy, fill: Fill) -> None:
+def test_without_room_a_file_is_not_begun(world: World, policy: DownloadPolicy, fill: Fill) -> None:
     world.requests.clear()
-    with pytest.raises(FetchFailed, match=r"no room for a download: \d+ stay free, and \d+ are left"):
+    room = rf"no room for a download: {len(VIDEO)} bytes are needed and {10**18} stay free, and \d+ are left"
+    with pytest.raises(FetchFailed, match=room):
         fill(replace(policy, spare_disk=10**18), "good")
-    assert world.requests == []
+    assert len(world.requests) == 1
 
 
 def test_a_file_that_says_that_it_needs_more_is_not_begun(
@@ -75,7 +83,7 @@ from app.adapters.downloader import Downloader
 url, port, ca, names, folder = sys.argv[1:]
 from tests.support.names import asking
 policy = DownloadPolicy(hosts=("*.films.example",), insecure=False, max_bytes=10**6, deadline=60, min_rate=0, port=int(port),
-                        also_public=frozenset({"127.1.0.1"}), ca_file=ca, temp_dir=folder)
+                        also_public=frozenset({"127.1.0.1"}), ca_file=ca, temp_dir=folder, in_memory=0)
 with Downloader(policy, threading.Event(), asking(("127.0.0.1", int(names)))).fetch(url):
     pass
 """

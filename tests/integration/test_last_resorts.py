@@ -50,7 +50,7 @@ class Site:
         self.ledger = MemoryLedger(generation=Generation.track("t1", 1000.0, self.policy))
         assert self.ledger.generation is not None
         self.ledger.generation.hear(Verdict(Progress.SUCCEEDED, 200, "", Urls(result=(url,))), "poll", 1000.0)
-        limits = {"max_bytes": 10**6, "large": 2 * PIECE, "piece": PIECE}
+        limits = {"max_bytes": 10**6, "in_memory": PIECE, "large": 2 * PIECE, "piece": PIECE}
         policy = DownloadPolicy(hosts=("127.0.0.1",), insecure=True, deadline=20, min_rate=0, **limits)
         self.fetcher = Downloader(policy, threading.Event())
 

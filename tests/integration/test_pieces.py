@@ -3,25 +3,29 @@
 import hashlib
 import os
 import random
+import resource
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import boto3
 import pytest
 from botocore.stub import Stubber
 
+from app.adapters import pieces
 from app.adapters.bucket import S3Bucket
 from app.adapters.bucket_parts import BucketParts
 from app.adapters.download_policy import DownloadPolicy
 from app.adapters.downloader import Downloader
-from app.adapters.pieces import Keeper
+from app.adapters.pieces import Pieces
+from app.adapters.resume import Body
 from app.domain.container import NotMedia
-from app.domain.errors import FetchFailed, Interrupted, StoreUnavailable
+from app.domain.errors import FetchFailed, Interrupted, LinkDead, StoreUnavailable
 from app.embedded import free_port, running, s3_environment, s3_server
 from tests.support.films import box
 from tests.support.range_server import Shelf, serve
@@ -70,12 +74,17 @@ def url(shelf: Shelf) -> Iterator[str]:
         yield url
 
 
-def make_policy(**changed: int) -> DownloadPolicy:
-    limits = {"large": 2 * PIECE, "piece": PIECE} | changed
-    return DownloadPolicy(hosts=("127.0.0.1",), insecure=True, max_bytes=10**6, deadline=20, min_rate=0, **limits)
+#: in place of `DownloadPolicy.keep_below`: every source counts as slow, or none does
+SLOW, FAST = 10.0**18, 0.0
 
 
-def fetch(url: str, parts: object, stop: threading.Event | None = None, **changed: int) -> bytes:
+def make_policy(**changed: float) -> DownloadPolicy:
+    limits: dict[str, Any] = {"max_bytes": 10**6, "deadline": 20, "min_rate": 0, "in_memory": 0, "keep_below": SLOW}
+    limits |= {"large": 2 * PIECE, "piece": PIECE} | changed
+    return DownloadPolicy(hosts=("127.0.0.1",), insecure=True, **limits)
+
+
+def fetch(url: str, parts: object, stop: threading.Event | None = None, **changed: float) -> bytes:
     downloader = Downloader(make_policy(**changed), stop or threading.Event())
     with downloader.fetch(url, parts=parts) as download:  # type: ignore[arg-type]
         data = download.file.read()
@@ -87,11 +96,11 @@ def kept(bucket: S3Bucket) -> list[str]:
     return list(bucket.keys(FOLDER))
 
 
-def fail_at(shelf: Shelf, url: str, parts: BucketParts, *sizes: int, large: int = 2 * PIECE) -> None:
+def fail_at(shelf: Shelf, url: str, parts: object, *sizes: int, **changed: float) -> None:
     """An attempt that fails when its answers have broken after so many bytes."""
     shelf.breaks, shelf.statuses = [*sizes], {len(sizes) + 1: 503}
     with pytest.raises(FetchFailed, match="HTTP 503"):
-        fetch(url, parts, large=large)
+        fetch(url, parts, **changed)
     shelf.breaks, shelf.statuses = [], {}
     shelf.asked.clear()
     shelf.sent.clear()
@@ -104,6 +113,36 @@ def test_a_failed_attempt_leaves_all_whole_pieces_and_the_next_goes_on_behind_th
     assert len(kept(bucket)) == 4
     assert fetch(url, bucket.parts(FOLDER)) == VIDEO
     assert shelf.asked[1:] == [(f"bytes={4 * PIECE}-", '"one"')]
+
+
+def test_of_a_fast_source_nothing_is_kept(
+    shelf: Shelf, url: str, bucket: S3Bucket, parts: BucketParts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pieces, "Keeper", None)
+    shelf.breaks = [300_000]
+    assert fetch(url, parts, keep_below=FAST) == VIDEO
+    assert (kept(bucket), parts.used) == ([], False)
+
+
+def test_of_a_fast_source_that_fails_all_that_came_is_kept_and_taken_up(
+    shelf: Shelf, url: str, bucket: S3Bucket, parts: BucketParts
+) -> None:
+    fail_at(shelf, url, parts, 100_000, 200_000, keep_below=FAST)
+    assert len(kept(bucket)) == 4
+    fail_at(shelf, url, parts, 10, 70_000, keep_below=FAST)
+    assert len(kept(bucket)) == 5
+    assert fetch(url, bucket.parts(FOLDER), keep_below=FAST) == VIDEO
+    assert shelf.asked == [(None, None), (f"bytes={5 * PIECE}-", '"one"')]
+    assert len(kept(bucket)) == 5
+
+
+def test_a_source_that_turns_slow_is_kept_from_its_start(bucket: S3Bucket, parts: BucketParts) -> None:
+    with closing(Body(None, 0)) as body, Pieces(parts, make_policy(keep_below=SLOW), threading.Event()) as keeping:
+        body.begin('"one"', len(VIDEO))
+        assert not keeping.begin(body)
+        body.append(VIDEO[: 3 * PIECE - 1])  # all at once
+        keeping.note(body)
+        wait_for(lambda: len(kept(bucket)) == 2)
 
 
 def test_pieces_add_up_over_many_attempts(shelf: Shelf, url: str, bucket: S3Bucket, parts: BucketParts) -> None:
@@ -132,6 +171,11 @@ def test_what_cannot_be_recognised_is_not_kept(
 ) -> None:
     shelf.headers = headers
     assert fetch(url, parts) == VIDEO
+    assert (kept(bucket), parts.used) == ([], False)
+
+
+def test_what_is_in_memory_is_not_kept(shelf: Shelf, url: str, bucket: S3Bucket, parts: BucketParts) -> None:
+    fail_at(shelf, url, parts, 300_000, in_memory=len(VIDEO))
     assert (kept(bucket), parts.used) == ([], False)
 
 
@@ -165,6 +209,53 @@ def test_a_server_that_forgot_ranges_gives_the_whole_file(shelf: Shelf, url: str
     shelf.knows_ranges = False
     assert fetch(url, parts) == VIDEO
     assert shelf.asked[1:] == [(f"bytes={4 * PIECE}-", '"one"')]
+
+
+def test_pieces_are_taken_up_once_for_a_transfer(shelf: Shelf, url: str, parts: BucketParts) -> None:
+    shelf.body, shelf.headers = OTHER, {"ETag": '"two"'}
+    fail_at(shelf, url, parts, 300_000)
+    shelf.body, shelf.headers = VIDEO, {"ETag": '"one"'}
+    fail_at(shelf, url, parts, 300_000)
+    shelf.later = (OTHER, {"ETag": '"two"'})
+    assert fetch(url, parts) == OTHER
+    assert shelf.asked == [(None, None), (f"bytes={4 * PIECE}-", '"one"')]
+
+
+@pytest.mark.parametrize("status", [404, 416, 500])
+def test_whatever_a_server_has_against_the_rest_it_is_asked_for_the_whole(
+    shelf: Shelf, url: str, parts: BucketParts, status: int
+) -> None:
+    fail_at(shelf, url, parts, 300_000)
+    shelf.statuses = {2: status}
+    assert fetch(url, parts) == VIDEO
+    assert shelf.asked == [(None, None), (f"bytes={4 * PIECE}-", '"one"'), (None, None)]
+
+
+@pytest.mark.parametrize("range_", ["bytes */411627", "bytes 0-9/411627", "nonsense"])
+def test_a_rest_that_does_not_fit_is_not_used_but_the_whole(
+    shelf: Shelf, url: str, parts: BucketParts, range_: str
+) -> None:
+    fail_at(shelf, url, parts, 300_000)
+    shelf.content_range = range_
+    assert fetch(url, parts) == VIDEO
+    assert shelf.asked == [(None, None), (f"bytes={4 * PIECE}-", '"one"'), (None, None)]
+
+
+def test_a_link_that_dies_between_two_requests_is_dead(shelf: Shelf, url: str, parts: BucketParts) -> None:
+    fail_at(shelf, url, parts, 300_000)
+    shelf.statuses = {2: 404, 3: 404}
+    with pytest.raises(LinkDead):
+        fetch(url, parts)
+
+
+@pytest.mark.parametrize("body", [bytes(PIECE), b"cut"], ids=["damaged", "cut"])
+def test_where_the_first_piece_is_not_good_the_whole_is_asked_for(
+    shelf: Shelf, url: str, bucket: S3Bucket, parts: BucketParts, body: bytes
+) -> None:
+    fail_at(shelf, url, parts, 300_000)
+    bucket.client.put_object(Bucket="reels", Key=kept(bucket)[0], Body=body)
+    assert fetch(url, parts) == VIDEO
+    assert shelf.asked == [(None, None), (None, None)]
 
 
 @pytest.mark.parametrize("trouble", ["missing", "damaged", "cut"])
@@ -204,21 +295,87 @@ def test_pieces_of_what_is_no_video_are_not_used_again(
     assert kept(bucket) == []
 
 
-def test_a_stop_does_not_wait_for_the_store(shelf: Shelf, url: str, parts: BucketParts) -> None:
-    class Slow:
-        used = False
+class Hanging:
+    """Parts in a store that takes nothing before it is let go."""
 
-        def find(self, version: str) -> Sequence[str]:
-            return ()
+    used = False
 
-        def keep(self, version: str, number: int, piece: bytes) -> None:
-            assert held.wait(20)
+    def __init__(self) -> None:
+        self.asked, self.let_go = threading.Event(), threading.Event()
 
-    held = threading.Event()
+    def find(self, version: str) -> Sequence[str]:
+        return ()
+
+    def keep(self, version: str, number: int, piece: bytes) -> None:
+        self.asked.set()
+        assert self.let_go.wait(60)
+
+
+@pytest.fixture
+def hanging() -> Iterator[Hanging]:
+    hanging = Hanging()
+    yield hanging
+    hanging.let_go.set()
+    wait_for(lambda: not keepers())
+
+
+def keepers() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "download-keeper"]
+
+
+def test_a_stop_does_not_wait_for_the_store(shelf: Shelf, url: str, hanging: Hanging) -> None:
     shelf.breaks, shelf.how = [300_000], "silence"
     with pytest.raises(Interrupted):
-        fetch(url, Slow(), shelf.broken)
-    held.set()
+        fetch(url, hanging, hanging.asked)
+    assert keepers()
+
+
+def test_a_stop_ends_the_wait_for_the_store_too(
+    shelf: Shelf, url: str, hanging: Hanging, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pieces, "PATIENCE", 600.0)
+    shelf.breaks, shelf.statuses = [300_000], {2: 503}
+    with pytest.raises(FetchFailed, match="HTTP 503"):
+        fetch(url, hanging, hanging.asked, keep_below=FAST)  # keeping begins when the attempt has failed
+    assert keepers()
+
+
+@pytest.mark.parametrize("keep_below", [SLOW, FAST])
+def test_a_store_that_hangs_is_not_waited_for_long_after_a_failure(
+    shelf: Shelf, url: str, hanging: Hanging, monkeypatch: pytest.MonkeyPatch, keep_below: float
+) -> None:
+    monkeypatch.setattr(pieces, "PATIENCE", 0.2)
+    fail_at(shelf, url, hanging, 300_000, keep_below=keep_below)
+    assert keepers()
+    assert hanging.asked.is_set()
+
+
+def test_a_store_that_hangs_at_the_end_does_not_make_the_source_too_slow(
+    shelf: Shelf, url: str, hanging: Hanging, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def note(self: Pieces, body: Body) -> None:
+        note_only(self, body)
+        assert body.size < PIECE or hanging.asked.wait(60)
+
+    note_only = Pieces.note
+    monkeypatch.setattr(Pieces, "note", note)
+    monkeypatch.setattr(pieces, "LINGER", 2.5)  # longer than the server may be silent
+    assert fetch(url, hanging, rate_window=1, min_rate=1) == VIDEO
+    assert keepers()
+
+
+def test_a_full_disk_leaves_nobody_waiting_with_the_file(
+    shelf: Shelf, url: str, bucket: S3Bucket, parts: BucketParts
+) -> None:
+    shelf.breaks = [2 * PIECE + 10]
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (3 * PIECE, hard))
+    try:
+        with pytest.raises(FetchFailed, match="File too large"):
+            fetch(url, parts)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert (len(kept(bucket)), keepers()) == (2, [])
 
 
 def test_a_store_that_is_away_costs_nothing_but_the_pieces(shelf: Shelf, url: str) -> None:
@@ -241,13 +398,13 @@ def test_a_store_that_is_away_costs_nothing_but_the_pieces(shelf: Shelf, url: st
 
 
 def test_a_piece_is_kept_whole_however_small_its_bytes_came(bucket: S3Bucket, parts: BucketParts) -> None:
-    with tempfile.TemporaryFile() as file:
-        keeper = Keeper(parts, "v", file, PIECE, 0)  # type: ignore[arg-type]
+    with closing(Body(None, 0)) as body, Pieces(parts, make_policy(), threading.Event()) as keeping:
+        body.begin('"one"', len(VIDEO))
+        assert not keeping.begin(body)
         for at in range(0, PIECE, 16):
-            file.write(VIDEO[at : at + 16])
-            keeper.note(at + 16)
-        keeper.end(give_up=False)
-    [name] = parts.find("v")
+            body.append(VIDEO[at : at + 16])
+            keeping.note(body)
+        [name] = wait_for(lambda: parts.find(body.version(PIECE)))
     assert parts.read(name) == VIDEO[:PIECE]
 
 
@@ -257,7 +414,8 @@ from app.adapters.bucket import S3Bucket
 from app.adapters.download_policy import DownloadPolicy
 from app.adapters.downloader import Downloader
 url, folder, piece = sys.argv[1], sys.argv[2], int(sys.argv[3])
-policy = DownloadPolicy(hosts=("127.0.0.1",), insecure=True, max_bytes=10**6, deadline=60, min_rate=0, large=piece, piece=piece)
+policy = DownloadPolicy(hosts=("127.0.0.1",), insecure=True, max_bytes=10**6, deadline=60, min_rate=0,
+                        in_memory=0, keep_below=1e18, large=piece, piece=piece)
 with Downloader(policy, threading.Event()).fetch(url, parts=S3Bucket("reels").parts(folder)):
     pass
 """
