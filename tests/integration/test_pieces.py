@@ -367,7 +367,7 @@ def test_a_store_that_hangs_at_the_end_does_not_make_the_source_too_slow(
 def test_a_full_disk_leaves_nobody_waiting_with_the_file(
     shelf: Shelf, url: str, bucket: S3Bucket, parts: BucketParts
 ) -> None:
-    shelf.breaks = [2 * PIECE + 10]
+    shelf.breaks = [2 * PIECE + 10, PIECE]  # of which the last ten bytes stay in the file's buffer, for ever
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (3 * PIECE, hard))
     try:
