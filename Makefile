@@ -38,6 +38,7 @@ bench: $(READY)
 	@$(VENV)/bin/python -m tests.bench.sweep
 	@$(VENV)/bin/python -m tests.bench.overload
 	@$(VENV)/bin/python -m tests.bench.hostile
+	@$(VENV)/bin/python -m tests.bench.bytes
 	@$(VENV)/bin/python -m tests.bench.latency
 	@$(VENV)/bin/python -m tests.bench.pools --rounds 1
 

@@ -165,26 +165,28 @@ class S3Bucket:
             return answer
 
     def _confirm(self, key: str, answer: "PutObjectOutputTypeDef", download: Download) -> None:
-        """Make sure that the store has what we sent: by its answer, by what it says when asked, or by reading it back."""
-        if self._vouches(answer, download):
+        """Make sure that the store has what we sent: by its own word, if that proves something, else by reading it back."""
+        if _has_md5(answer, download):
             return
-        head = self._look(key)
-        if head is None:
-            raise self._unconfirmed(key, "it is not there")
-        if head["ContentLength"] != download.bytes:
-            raise self._unconfirmed(key, f"it has {head['ContentLength']} bytes where {download.bytes} were sent")
-        if not self._vouches(head, download) and hash_object(self.client, self.name, key) != download.sha256:
+        if self.compares_checksums():
+            head = self._look(key)
+            if head is None:
+                raise self._unconfirmed(key, "it is not there")
+            if head["ContentLength"] != download.bytes:
+                raise self._unconfirmed(key, f"it has {head['ContentLength']} bytes where {download.bytes} were sent")
+            if self._vouches(head, download):
+                return
+        if hash_object(self.client, self.name, key) != download.sha256:
             raise self._unconfirmed(key, "what it has is not what was sent")
 
-    def _vouches(self, answer: "PutObjectOutputTypeDef | HeadObjectOutputTypeDef", download: Download) -> bool:
+    def _vouches(self, head: "HeadObjectOutputTypeDef", download: Download) -> bool:
         """Whether the store's word proves that an object is this file.
 
-        An ETag equal to the MD5 was computed by the store from what it has: nobody has told it. A SHA-256 was told, and counts
-        only from a store that compares: rclone 1.75, measured, takes any and hands it back.
+        Of a SHA-256 only the word of a store that compares: rclone 1.75, measured, takes any and hands it back.
         """
-        if download.md5 and _etag(answer.get("ETag", "")) == download.md5:
+        if _has_md5(head, download):
             return True
-        return answer.get("ChecksumSHA256") == _base64(download.sha256) and self.compares_checksums()
+        return self.compares_checksums() and head.get("ChecksumSHA256") == _base64(download.sha256)
 
     def wants_md5(self) -> bool:
         """Whether a file's MD5 may serve to confirm it. Where the store compares checksums, making it would be wasted."""
@@ -244,10 +246,12 @@ class S3Bucket:
         """
         with self._faults("store", key):
             body = text.encode()
-            answer = self.client.put_object(Bucket=self.name, Key=key, Body=body, ContentType="application/json")
+            sha256 = hashlib.sha256(body).hexdigest()
+            answer = self.client.put_object(
+                Bucket=self.name, Key=key, Body=body, ContentType="application/json", ChecksumSHA256=_base64(sha256)
+            )
             # The store's own MD5 saves the question; where it has none to give, the document is small enough to read back.
             md5 = hashlib.md5(body, usedforsecurity=False).hexdigest()
-            sha256 = hashlib.sha256(body).hexdigest()
             if _etag(answer.get("ETag", "")) != md5 and hash_object(self.client, self.name, key) != sha256:
                 raise self._unconfirmed(key, "what it has is not what was sent")
 
@@ -340,6 +344,11 @@ def make_client(*, connect: float = 5, read: float = 60, attempts: int = 3) -> "
 
 def _etag(header: str) -> str:
     return header.strip('"').lower()
+
+
+def _has_md5(answer: "PutObjectOutputTypeDef | HeadObjectOutputTypeDef", download: Download) -> bool:
+    """Whether an ETag is a file's MD5. Then the store has made it from what it has, for nobody has told it."""
+    return bool(download.md5) and _etag(answer.get("ETag", "")) == download.md5
 
 
 def _lower(metadata: dict[str, str]) -> dict[str, str]:

@@ -84,9 +84,7 @@ class Downloader:
             yield download
 
     def _new_body(self) -> Body:
-        policy = self._policy
-        in_memory = min(policy.in_memory, policy.large)  # pieces are cut from a file
-        return Body(policy.temp_dir, in_memory, with_md5=self._wants_md5())
+        return Body(self._policy.temp_dir, self._policy.in_memory, with_md5=self._wants_md5())
 
     def _transfer(
         self, url: str, body: Body, watch: "_Watch", picture: bool, parts: Parts | None, refused: Refused | None

@@ -11,8 +11,8 @@ BATCH = 2 * 1024 * 1024
 class Hashes:
     """SHA-256, and MD5 if it is wanted.
 
-    MD5 takes more than twice as long as SHA-256 (measured, OpenSSL 3: 770 and 1,800 MiB/s). For a large file it is made beside, by
-    a thread of its own, so that the source is not slowed down.
+    MD5 takes more than twice as long as SHA-256 (measured, OpenSSL 3: 770 and 1,800 MiB/s). Of a large file it is made beside,
+    by a thread of its own, so that the source is not slowed down.
     """
 
     def __init__(self, *, with_md5: bool, beside: bool) -> None:

@@ -60,12 +60,13 @@ class Body:
     def begin(self, validator: str, total: int | None) -> None:
         """Take in a file from its first byte. :raises FetchFailed: there can be no temporary file"""
         self.size, self.total, self.validator = 0, total, validator
+        is_small = total is not None and total <= self._in_memory
         try:
-            file = io.BytesIO() if self.is_small else self._new_file()
+            file = io.BytesIO() if is_small else self._new_file()
         except OSError as error:
             raise FetchFailed(f"no temporary file: {error.strerror}") from error
         self.close()
-        self.file, self.hashes = file, Hashes(with_md5=self._with_md5, beside=not self.is_small)
+        self.file, self.hashes = file, Hashes(with_md5=self._with_md5, beside=not is_small)
 
     def _new_file(self) -> BinaryIO:
         # Without a name in its folder, so that a killed process leaves nothing behind.

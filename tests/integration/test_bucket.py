@@ -7,7 +7,7 @@ import os
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -148,7 +148,7 @@ def probes(bucket: S3Bucket) -> list[str]:
         if params.get("Key") == PROBE:
             made.append(model.name)
 
-    bucket.client.meta.events.register("provide-client-params.s3", note)
+    bucket._quick_client().meta.events.register("provide-client-params.s3", note)
     return made
 
 
@@ -167,7 +167,7 @@ def test_a_store_is_found_out_once_for_all_threads_and_none_waits_for_that(bucke
     def hold(params: dict[str, object], **_: object) -> None:
         assert params.get("Key") != PROBE or others_are_done.wait(60)
 
-    bucket.client.meta.events.register("provide-client-params.s3.PutObject", hold)
+    bucket._quick_client().meta.events.register("provide-client-params.s3.PutObject", hold)
     with ThreadPoolExecutor(8) as threads:
         storing = [
             threads.submit(bucket.put_file, f"at-once/{number}.mp4", download(), METADATA) for number in range(8)
@@ -184,7 +184,7 @@ def test_what_a_probe_leaves_where_nothing_may_be_deleted_does_no_harm(bucket: S
     def refuse(model: OperationModel, **_: object) -> None:
         raise ClientError({"Error": {"Code": "AccessDenied"}}, model.name)
 
-    bucket.client.meta.events.register("before-call.s3.DeleteObject", refuse)
+    bucket._quick_client().meta.events.register("before-call.s3.DeleteObject", refuse)
     bucket.put_file(KEY, download(), METADATA)
     assert bucket.has(PROBE)
     bucket.put_file(KEY, download(), METADATA)
@@ -458,6 +458,60 @@ def test_what_such_a_store_has_already_is_read_whatever_it_says(
         doubted[1].add_response("put_object", {})
         doubted[1].add_response("get_object", {"Body": body(BODY)})
     doubted[0].put_file(KEY, download(), METADATA)
+
+
+def with_md5() -> Download:
+    return replace(download(), md5=hashlib.md5(BODY).hexdigest())
+
+
+def test_an_answer_that_names_the_md5_confirms_whatever_the_store_compares(store: tuple[S3Bucket, Stubber]) -> None:
+    absent(store[1])
+    store[1].add_response("put_object", {"ETag": f'"{with_md5().md5}"'})
+    store[0].put_file(KEY, with_md5(), METADATA)
+
+
+def test_another_md5_confirms_nothing(doubted: tuple[S3Bucket, Stubber]) -> None:
+    absent(doubted[1])
+    doubted[1].add_response("put_object", {"ETag": '"0123"'})
+    doubted[1].add_response("get_object", {"Body": body(BODY[:-1] + b"?")})
+    with pytest.raises(StoreUnavailable, match="not confirmed: what it has is not what was sent"):
+        doubted[0].put_file(KEY, with_md5(), METADATA)
+
+
+def test_what_is_there_is_known_by_its_md5_too(store: tuple[S3Bucket, Stubber]) -> None:
+    head = {"ContentLength": len(BODY), "ETag": f'"{with_md5().md5}"', "Metadata": METADATA}
+    store[1].add_response("head_object", head)
+    store[0].put_file(KEY, with_md5(), METADATA)
+
+
+def test_an_md5_is_wanted_where_nothing_is_compared(doubted: tuple[S3Bucket, Stubber]) -> None:
+    assert doubted[0].wants_md5()
+
+
+def test_no_md5_is_wanted_where_checksums_are_compared(believed: tuple[S3Bucket, Stubber]) -> None:
+    assert not believed[0].wants_md5()
+
+
+def test_while_the_store_is_away_an_md5_is_wanted(store: tuple[S3Bucket, Stubber]) -> None:
+    store[1].add_client_error("put_object", "SlowDown", "no", 503)
+    assert store[0].wants_md5()
+    store[1].add_client_error("put_object", "BadDigest", "no", 400)
+    assert not store[0].wants_md5()
+
+
+def test_a_store_that_cannot_be_reached_stops_no_download() -> None:
+    client = boto3.session.Session("id", "secret", region_name="us-east-1").client(
+        "s3", endpoint_url=f"http://127.0.0.1:{free_port()}"
+    )
+    with closing(client):
+        assert S3Bucket("reels", client).wants_md5()
+
+
+def test_rclone_confirms_with_its_md5_and_nothing_is_read_back(bucket: S3Bucket) -> None:
+    made: list[str] = []
+    bucket.client.meta.events.register("provide-client-params.s3", lambda model, **_: made.append(model.name))
+    bucket.put_file("veo/md5/result-0.mp4", with_md5(), METADATA)
+    assert made == ["HeadObject", "PutObject"]
 
 
 def read_back(store: tuple[S3Bucket, Stubber], intact: bool) -> None:

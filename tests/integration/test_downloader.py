@@ -149,6 +149,17 @@ def test_a_whole_video_arrives_checked_and_hashed(
     assert download.file.closed
 
 
+@pytest.mark.parametrize("in_memory", [len(VIDEO), len(VIDEO) - 1])
+@pytest.mark.parametrize("wanted", [True, False])
+def test_an_md5_is_made_where_it_is_wanted(
+    server: Server, policy: DownloadPolicy, in_memory: int, wanted: bool
+) -> None:
+    policy = replace(policy, in_memory=in_memory)
+    downloader = Downloader(policy, threading.Event(), wants_md5=lambda: wanted)
+    with downloader.fetch(server.serve(answer(body=VIDEO))) as download:
+        assert download.md5 == (hashlib.md5(VIDEO).hexdigest() if wanted else "")
+
+
 def test_a_picture_arrives_where_one_is_wanted(server: Server, policy: DownloadPolicy) -> None:
     assert fetch(policy, server.serve(answer(body=JPEG)), picture=True) == JPEG
 

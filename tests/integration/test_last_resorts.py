@@ -129,7 +129,7 @@ def test_of_what_came_without_a_length_nobody_knows_whether_it_is_whole(site: Si
 
 def test_a_file_whose_confirmation_was_lost_is_not_lost_when_the_vendor_makes_it_anew(site: Site) -> None:
     class Unheard(S3Bucket):
-        def _confirm(self, key: str, download: object) -> None:
+        def _confirm(self, *_: object) -> None:
             raise StoreUnavailable("the answer was lost")
 
     assert site.attempt(Unheard("reels")).error == "the answer was lost"
