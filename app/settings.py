@@ -1,6 +1,6 @@
 """All configuration, and the only reader of the environment.
 
-Names and defaults are those of the README's table. A `.env` file in the working directory is read too; the environment wins.
+docs/settings.md is made from this file. A `.env` file in the working directory is read too; the environment wins.
 boto3 reads its own variables (`AWS_ENDPOINT_URL_S3`, `AWS_ACCESS_KEY_ID`, …).
 """
 
@@ -60,60 +60,96 @@ class Settings(BaseSettings):
         env_prefix=PREFIX, env_ignore_empty=True, extra="ignore", hide_input_in_errors=True
     )
 
-    #: the ledger
+    # The comments are the text of docs/settings.md, which is made from them: `python -m tests.tools.settings_reference --write`.
+
+    # --- Redis ---
+    #: The ledger: `redis://` or `rediss://`, with user and password if it has them.
     redis_url: str = Field(default="redis://127.0.0.1:6379/0", repr=False)  # may hold a password
-    #: Celery's broker, any that Celery supports; default: the ledger's Redis
+    #: Celery's broker, any that Celery supports. Empty: the ledger's Redis.
     broker_url: str = Field(default="", repr=False)
+
+    # --- The bucket ---
+    #: The bucket's name. Workers do not start without it. Credentials, region and endpoint are boto3's own variables.
     s3_bucket: str = ""
+    #: What all keys begin with.
     s3_prefix: str = "veo/"
+
+    # --- The vendor ---
+    #: The account's API key. Without it nothing is submitted, asked or bought, and callbacks are believed.
     kie_api_key: SecretStr = SecretStr("")
+    #: Where the vendor's API is; a simulator's address for tests.
     kie_base_url: str = "https://api.kie.ai"
-    #: which form of the vendor's API is spoken: `veo` (dedicated paths) or `jobs` (unified)
+    #: The form of the vendor's API: `veo` (dedicated paths) or `jobs` (unified, `createTask` and `recordInfo`).
     kie_api: Literal["veo", "jobs"] = "veo"
-    #: what the vendor reaches us by; callback URLs are built from it
+    #: What the vendor reaches you by; the callback URLs of submissions and upgrades are built from it.
     public_url: str = ""
-    #: HMAC keys of the vendor's callbacks, comma-separated for rotation
+
+    # --- Callbacks and your own routes ---
+    #: HMAC keys of the vendor's callbacks, comma-separated for rotation.
+    #: None: web does not start, unless unsigned callbacks are allowed.
     webhook_keys: Secrets = ()
-    #: accept unsigned callbacks
+    #: 1 accepts unsigned callbacks. For tests.
     allow_unsigned: bool = False
-    #: age in seconds up to which a signature is taken at its word; an older one is a reason to ask the vendor
+    #: Age in seconds up to which a signature is taken at its word; an older one is a reason to ask the vendor, not to believe.
     webhook_max_age: Seconds = 900
-    #: bearer tokens of the user's routes, comma-separated; none: they answer 401
+    #: Bearer tokens of your own routes, comma-separated. None: they answer 401.
     api_tokens: Secrets = ()
-    #: bought for every eligible generation: `1080p`, `4k` or both
+
+    # --- Money ---
+    #: Bought for the first result of every eligible generation: `1080p`, `4k` or both.
     upgrades: Annotated[tuple[Kind, ...], NoDecode] = ()
-    #: budgets in credits: for all that is bought in a UTC day, for the upgrades of it, for one generation with its upgrades
+    #: Budget of each UTC day for all that Reelkeep buys. Over it: 402; automatic upgrades wait for the next day.
     credits_per_day: Credits | None = None
+    #: The part of it that upgrades may take.
     upgrade_credits_per_day: Credits | None = None
+    #: Budget for one generation with its upgrades.
     credits_per_generation: Credits | None = None
-    #: credits in the vendor's account under which a warning is shown
+    #: Credits in the vendor's account under which `/readyz`, the log and `reelkeep audit` warn.
     credits_warn_below: Credits | None = None
-    #: what things cost in credits, where that has changed: `veo3=250,veo3_fast=60,veo3_lite=30,1080p=5,4k=120`
+    #: What is reserved for each thing, where a price has changed: `veo3=250,4k=120`. What the vendor says it took replaces it.
     prices: Annotated[dict[str, Credits], NoDecode] = Field(default_factory=dict)
-    first_poll_after: Seconds = 300
-    poll_interval: Seconds = 30
-    poll_interval_max: Seconds = 300
-    give_up_after: Seconds = 86400
-    #: seconds after asking for a 4K without hearing of it (1080p: a tenth)
-    upgrade_poll_after: Seconds = 600
-    sweep_every: Seconds = 15
-    #: how long a worker's claim lasts without a sign of life
-    lease: Seconds = 60
-    #: submissions and upgrades across the fleet, number/seconds
+
+    # --- Pace ---
+    #: Submissions and upgrades across the fleet, number/seconds.
     provider_rate: str = "20/10s"
-    #: questions to the vendor across the fleet
+    #: Questions to the vendor across the fleet, number/seconds.
     poll_rate: str = "100/10s"
-    #: hosts that may be fetched from, `*.` for all below
-    download_hosts: Annotated[Words, Field(min_length=1)] = VENDOR_HOSTS
-    #: allow http and private addresses: demo and tests
-    download_insecure: bool = False
-    download_max_bytes: Size = 4 * 1024**3
-    download_deadline: Seconds = 900
-    #: bytes per second
-    download_min_rate: Size = 16 * 1024
+
+    # --- Asking and giving up ---
+    #: Seconds after which a generation without a callback is asked about.
+    first_poll_after: Seconds = 300
+    #: Seconds between two questions about one generation, at least.
+    poll_interval: Seconds = 30
+    #: And at most.
+    poll_interval_max: Seconds = 300
+    #: Seconds without a verdict after which a generation is `lost`.
+    give_up_after: Seconds = 86400
+    #: Seconds after which an ordered 4K without news is asked about (1080p: a tenth).
+    upgrade_poll_after: Seconds = 600
+
+    # --- Work ---
+    #: Seconds between two sweeps.
+    sweep_every: Seconds = 15
+    #: Seconds that a worker's claim lasts without a sign of life. A killed worker's work is taken up within lease and sweep.
+    lease: Seconds = 60
+    #: Seconds that the first retry of a download waits at most; doubled with each attempt, evenly drawn from 0 up.
     retry_base: Seconds = 2
+    #: Seconds that a retry waits at most.
     retry_max: Seconds = 600
+    #: Seconds for which a failing download is tried again: the vendor keeps files for 14 days.
     link_lifetime: Seconds = 1209600
+
+    # --- Downloads ---
+    #: Hosts that may be fetched from, comma-separated, `*.` for all below.
+    download_hosts: Annotated[Words, Field(min_length=1)] = VENDOR_HOSTS
+    #: 1 allows http and private addresses: demo and tests.
+    download_insecure: bool = False
+    #: A larger file is refused. `4294967296`, `4 GiB` and `4G` are the same.
+    download_max_bytes: Size = 4 * 1024**3
+    #: Seconds for one file, redirects and all.
+    download_deadline: Seconds = 900
+    #: Bytes per second; less over 10 s is too slow.
+    download_min_rate: Size = 16 * 1024
 
     @field_validator("redis_url")
     @classmethod

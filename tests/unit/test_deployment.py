@@ -9,7 +9,6 @@ from ruamel.yaml import YAML
 
 from app.cli.stack import read_procfile
 from app.domain.work import SWEEP_QUEUE, Lane
-from app.settings import PREFIX, Settings
 
 ROOT = Path(__file__).parents[2]
 PROCESSES = {"web", "worker", "mirror", "beat", "flower"}
@@ -64,11 +63,6 @@ def test_no_service_listens_beyond_this_machine(services: dict[str, Any]) -> Non
     published = [port for service in services.values() for port in service.get("ports", [])]
     assert published
     assert all(port.startswith("127.0.0.1:") for port in published)
-
-
-def test_the_readme_lists_every_setting() -> None:
-    named = set(re.findall(rf"{PREFIX}[A-Z0-9_]+", (ROOT / "README.md").read_text()))
-    assert named == {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
 
 
 @pytest.mark.parametrize("name", ["runtime", "dev", "build"])
