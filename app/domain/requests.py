@@ -38,13 +38,13 @@ ImageUrl = Annotated[
 Watermark = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 
 
-def _read_whole(value: object) -> object:
+def read_whole(value: object) -> object:
     """JSON knows one kind of number: 8.0 is 8."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-Whole = Annotated[int, Field(strict=True), BeforeValidator(_read_whole)]
-Seed = Annotated[Whole, Field(ge=10_000, le=99_999)]
+# The bounds stand before the function: behind it they would be missing from the JSON Schema.
+Seed = Annotated[int, Field(ge=10_000, le=99_999, strict=True), BeforeValidator(read_whole)]
 
 #: how many input pictures each type takes (veo-api §2)
 _IMAGES: dict[GenerationType, range] = {
@@ -118,7 +118,7 @@ class GenerateRequest(_Request):
     enable_fallback: bool = Field(default=False, alias="enableFallback", strict=True)
     watermark: Watermark | None = None
     resolution: Literal["720p", "1080p", "4k"] | None = None
-    duration: Annotated[Literal[4, 6, 8] | None, BeforeValidator(_read_whole)] = None
+    duration: Annotated[Literal[4, 6, 8] | None, BeforeValidator(read_whole)] = None
     seeds: Seed | None = None
 
     @model_validator(mode="before")

@@ -13,7 +13,8 @@ from app.domain.ledger import Ledger, Trust
 from app.logs import log_event
 from app.settings import Settings
 from app.web.access import Access
-from app.web.callbacks import LARGEST_BODY, callback_routes
+from app.web.bodies import LARGEST_BODY
+from app.web.callbacks import callback_routes
 from app.web.generations import generation_routes
 from app.web.health import health_routes
 from app.web.openapi import openapi_routes

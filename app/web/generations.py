@@ -87,12 +87,12 @@ def generation_routes(
     def post_extension(record_id: str) -> tuple[Response, int]:
         return submit(*read_request(ExtendRequest, {"taskId": created(record_id)}))
 
-    @routes.put("/generations/<task_id>")
-    def put_generation(task_id: str) -> tuple[Response, int]:
-        body = read_body(TrackBody)
+    @routes.put("/generations/<record_id>")
+    def put_generation(record_id: str) -> tuple[Response, int]:
+        body, task_id = read_body(TrackBody), created(record_id)
         if body.submission is not None:
-            _name(body.submission, _checked(task_id))
-        tracked = track(_checked(task_id), body.kinds, body.labels, ledger, policy)
+            _name(body.submission, task_id)
+        tracked = track(task_id, body.kinds, body.labels, ledger, policy)
         return jsonify(describe(tracked.generation)), 201 if tracked.created else 200
 
     def _name(submission: str, task_id: str) -> None:
@@ -160,8 +160,6 @@ def _refuse_queries() -> None:
 
 
 def _checked(task_id: str) -> str:
-    if is_submission_id(task_id):
-        raise bad_fields([("id", "is one of Reelkeep's own; here the vendor's taskId is wanted")])
     if not is_task_id(task_id):
         raise bad_fields([("id", f"must be of the form {TASK_ID.pattern}")])
     return task_id

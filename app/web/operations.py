@@ -8,9 +8,9 @@ from app.domain.generation import Generation
 from app.domain.rendition import Rendition, RenditionState
 from app.domain.vendor import Progress
 from app.domain.view import describe
-from app.domain.work import SUBMISSION_ID, TASK_ID, Kind
+from app.domain.work import TASK_ID, Kind
 from app.web.access import MOST_FAILURES, WINDOW
-from app.web.callbacks import LARGEST_BODY
+from app.web.bodies import LARGEST_BODY
 from app.web.reading import KEY, MOST_PER_PAGE
 
 INTRODUCTION = f"""
@@ -18,8 +18,8 @@ Reelkeep keeps every video that you pay for: it submits generations to KIE.AI's 
 copies each file into your bucket before the vendor's links die.
 
 **Words.** A *generation* is one task at the vendor's, named by its `taskId`. What is submitted here has an `id` of
-Reelkeep's own from the first moment; both are taken wherever a generation is named, except by `PUT`. A *rendition* is one
-file of a generation. An *upgrade* is a rendition that is bought: `1080p` or `4k`.
+Reelkeep's own from the first moment; both are taken wherever a generation is named. A *rendition* is one file of a
+generation. An *upgrade* is a rendition that is bought: `1080p` or `4k`.
 
 **Who may.** Your routes need `Authorization: Bearer <token>`. More than {MOST_FAILURES} wrong tokens from one address within
 {WINDOW:.0f} s are answered 429; a right token is let in all the same.
@@ -45,10 +45,6 @@ _ID = {
     "description": "the vendor's `taskId`, or Reelkeep's own `id`",
     "schema": {"type": "string", "pattern": f"^{TASK_ID.pattern}$"},
     "example": "2b1b13eca3e8b8bbd5a88610d29dfd51",
-}
-_TASK_ID = _ID | {
-    "description": "the vendor's `taskId`, and no id of Reelkeep's own",
-    "schema": {"type": "string", "pattern": f"^(?!{SUBMISSION_ID.pattern}$){TASK_ID.pattern}$"},
 }
 _KEY = {
     "name": "Idempotency-Key",
@@ -338,9 +334,9 @@ OPERATIONS: tuple[Operation, ...] = (
             _generation(HTTPStatus.CREATED, "tracked from now on"),
             _generation(HTTPStatus.OK, "it was known"),
             Answer(HTTPStatus.NOT_FOUND, "no such submission is known here"),
-            Answer(HTTPStatus.CONFLICT, "the submission has come to something else"),
+            Answer(HTTPStatus.CONFLICT, "the submission has come to something else, or to nothing yet"),
         ),
-        (_TASK_ID,),
+        (_ID,),
         body=_ref("TrackBody"),
         body_required=False,
         examples={"4k": {"value": {"upgrades": ["4k"], "labels": {"shot": "12"}}}},

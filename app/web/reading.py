@@ -7,9 +7,10 @@ from flask import request
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
 
 from app.domain.ledger import CURSOR
-from app.domain.requests import ExtendRequest, GenerateRequest, Whole, explain
+from app.domain.requests import ExtendRequest, GenerateRequest, explain, read_whole
 from app.domain.states import State
 from app.domain.work import Kind
+from app.web.bodies import read_bytes
 from app.web.problems import Problem
 
 MOST_PER_PAGE = 500
@@ -57,7 +58,9 @@ class UpgradeBody(_Given):
     """The upgrade to buy."""
 
     kind: Upgrade
-    index: Whole = Field(default=0, ge=0, lt=32, description="of which result")
+    index: Annotated[int, Field(ge=0, lt=32, strict=True), BeforeValidator(read_whole)] = Field(
+        default=0, description="of which result"
+    )
 
 
 class Nothing(_Given):
@@ -74,8 +77,8 @@ class ListQuery(_Given):
     """What `GET /generations` lists."""
 
     state: State | None = Field(default=None, description="those in this state; left out: all")
-    limit: Annotated[int, BeforeValidator(_read_digits)] = Field(
-        default=50, ge=1, le=MOST_PER_PAGE, description="how many a page holds at most"
+    limit: Annotated[int, Field(ge=1, le=MOST_PER_PAGE), BeforeValidator(_read_digits)] = Field(
+        default=50, description="how many a page holds at most"
     )
     cursor: Annotated[str, StringConstraints(pattern=CURSOR)] | None = Field(
         default=None, description="the `cursor` of the page before, as it is"
@@ -138,7 +141,7 @@ def bad_fields(faults: list[tuple[str, str]]) -> Problem:
 
 
 def _parse(adapter: TypeAdapter[Parsed]) -> Parsed:
-    text = request.get_data(cache=False)
+    text = read_bytes()
     if text and request.content_type and not request.is_json:
         raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Content-Type: must be application/json")
     try:
