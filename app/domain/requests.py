@@ -31,9 +31,13 @@ _PLAINLY = {
 _SUBJECT = re.compile(r"^\w+ should\b")
 
 GenerationType = Literal["TEXT_2_VIDEO", "FIRST_AND_LAST_FRAMES_2_VIDEO", "REFERENCE_2_VIDEO"]
-Prompt = Annotated[str, StringConstraints(min_length=1, max_length=20_000, pattern=r"\S")]
+# Readers of regular expressions disagree on what a space is, so all of these are said in full.
+Prompt = Annotated[str, StringConstraints(min_length=1, max_length=20_000, pattern=r"[^\s\x85]")]
+_REST = r"[^\s\x00-\x20\x7f-\xa0]*"
 ImageUrl = Annotated[
-    str, StringConstraints(max_length=4000, pattern=r"^[Hh][Tt][Tt][Pp][Ss]?://[^\s/@?#]+([/?#]\S*)?$")
+    str,
+    # A name in other letters is written in its ASCII form (`xn--…`); no address in brackets, nobody's password.
+    StringConstraints(max_length=4000, pattern=rf"^[Hh][Tt][Tt][Pp][Ss]?://[A-Za-z0-9._:-]+([/?#]{_REST})?$"),
 ]
 Watermark = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 

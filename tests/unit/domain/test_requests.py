@@ -94,6 +94,10 @@ def test_the_same_aspect_ratio_may_be_given_twice() -> None:
         ({"imageUrls": [" https://x/a"]}, [("imageUrls.0", NO_FORM)]),
         ({"imageUrls": ["https://x/a b"]}, [("imageUrls.0", NO_FORM)]),
         ({"imageUrls": ["https://x/a\n"]}, [("imageUrls.0", NO_FORM)]),
+        ({"imageUrls": ["https://x\x85/a"]}, [("imageUrls.0", NO_FORM)]),
+        ({"imageUrls": ["https://[::1"]}, [("imageUrls.0", NO_FORM)]),
+        ({"imageUrls": ["https://x\\/a"]}, [("imageUrls.0", NO_FORM)]),
+        ({"imageUrls": ["https://x/a\x00b"]}, [("imageUrls.0", NO_FORM)]),
         ({"imageUrls": ["https://user:s3cret@x/a"]}, [("imageUrls.0", NO_FORM)]),
         ({"imageUrls": ["data:image/png,x"]}, [("imageUrls.0", NO_FORM)]),
         (
