@@ -52,12 +52,13 @@ def fuzz(folder: Path, examples: int, seed: int, *arguments: str) -> Found:
         with running(web_service(url, port, **env), log):
             told = subprocess.run(
                 [
-                    *(sys.executable, "-m", "schemathesis.cli", "run", f"http://127.0.0.1:{port}/openapi.json"),
+                    *(sys.executable, "-m", "schemathesis.cli", "--config-file", str(ROOT / "schemathesis.toml")),
+                    *("run", f"http://127.0.0.1:{port}/openapi.json"),
                     *("--checks", "all", "--seed", str(seed), "--max-examples", str(examples)),
                     *("--header", f"Authorization: Bearer {TOKEN}", "--continue-on-failure", "--no-color", *arguments),
                 ],
                 env={**os.environ, "SCHEMATHESIS_HOOKS": "tests.fuzz.hooks", "PYTHONPATH": str(ROOT)},
-                cwd=ROOT,  # where its configuration is
+                cwd=folder,  # it keeps what it has found, and would send that first the next time
                 capture_output=True,
                 text=True,
             )
