@@ -4,7 +4,7 @@ VENV := .venv
 READY := $(VENV)/.ready-$(shell cat requirements/dev.lock pyproject.toml | cksum | cut -d' ' -f1)
 HOLD ?=
 
-.PHONY: demo test check chaos chaos-proof bench lock clean
+.PHONY: demo test check chaos chaos-proof fuzz bench lock clean
 
 demo: $(READY)
 	@$(VENV)/bin/reelkeep demo $(if $(HOLD),--hold)
@@ -30,6 +30,11 @@ chaos: $(READY)
 # Small runs with one safeguard removed each: every one must be noticed.
 chaos-proof: $(READY)
 	@$(VENV)/bin/python -m tests.chaos --prove --seed $(SEED)
+
+# Holds the API's document against the running server, with more requests than the test sends: make fuzz EXAMPLES=1000 SEED=3
+EXAMPLES ?= 300
+fuzz: $(READY)
+	@$(VENV)/bin/python -m tests.fuzz --examples $(EXAMPLES) --seed $(SEED)
 
 bench: $(READY)
 	@$(VENV)/bin/python -m tests.bench.front_door

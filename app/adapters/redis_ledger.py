@@ -15,11 +15,12 @@ writes Celery's message.
     paused:<name>  nobody has a slot      line:<name>   items that wait for one, in the order of coming
                                           turns:<name>  the same by the times of their turns
     stats, health  counters and findings  turn:<name>   held by whoever does a periodic job now
-    faults         steps that keep failing
+    faults         steps that keep failing       tally:<name>   how often something has happened lately
 """
 
 import logging
 import math
+import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -36,11 +37,11 @@ from redis.retry import Retry
 from app.adapters.celery_message import message_template
 from app.domain.errors import LedgerUnavailable
 from app.domain.generation import Generation
-from app.domain.ledger import Draft, Entry, Health, Limit, Page, Pending, Recorded, Slot, Tick
+from app.domain.ledger import CURSOR, Draft, Entry, Health, Limit, Page, Pending, Recorded, Slot, Tick
 from app.domain.redis_state import FULL, RedisState, read_info
 from app.domain.states import State
 from app.domain.submission import Submission
-from app.domain.work import LANES, Item, Kind, Lane, Step, is_submission_id, is_task_id
+from app.domain.work import LANES, Item, Kind, Lane, Step, is_submission_id
 
 T = TypeVar("T")
 
@@ -203,6 +204,16 @@ class RedisLedger:
         # Shorter than the period, so that one caller that comes regularly is never refused.
         held = max(1, int(every * 800))
         return bool(self._call(lambda: self._redis.set(f"{self._prefix}turn:{name}", 1, nx=True, px=held)))
+
+    def tally(self, name: str, window: float) -> tuple[int, float]:
+        """See `Ledger.tally`."""
+        key = self._key("tally", name)
+        pipeline = self._redis.pipeline(transaction=True)
+        pipeline.set(key, 0, nx=True, px=int(window * 1000))
+        pipeline.incr(key)
+        pipeline.pttl(key)
+        _, count, left = self._call(pipeline.execute)
+        return count, left / 1000
 
     def note_fault(self, item: str, reason: str) -> None:
         """See `Ledger.note_fault`."""
@@ -381,14 +392,10 @@ def _database(url: str) -> int:
 
 
 def _read_cursor(cursor: str) -> tuple[float, str]:
-    score, _, task_id = cursor.partition("~")
-    try:
-        at = float(score)
-    except ValueError:
-        at = math.nan
-    if not math.isfinite(at) or not (is_task_id(task_id) or is_submission_id(task_id)):
+    if re.fullmatch(CURSOR, cursor) is None:
         raise ValueError("cursor: take it from the page before, as it is")
-    return at, task_id
+    score, _, record_id = cursor.partition("~")
+    return float(score), record_id
 
 
 def _read_leniently(record_id: str, text: str) -> Generation | Submission | None:

@@ -11,6 +11,8 @@ from app.settings import Settings
 ABOUT = "settings"
 #: what one account may send (veo-api §1)
 VENDOR_RATE = 20 / 10.0
+#: characters of an API token under which it could be guessed: nothing slows down whoever guesses right (`app.web.access`)
+SHORTEST_TOKEN = 12
 #: seconds: a claim is renewed after a third of the lease, and a call to Redis may take ten seconds before it is given up
 SHORTEST_LEASE = 15.0
 #: seconds between sweeps above which lost work waits longer than promised
@@ -39,6 +41,9 @@ def _judge_doors(settings: Settings) -> Iterator[Remark]:
         yield _fail("no webhook keys: the web process does not start", mend)
     if not settings.api_tokens:
         yield _warn("no API tokens: your own routes answer 401", "set REELKEEP_API_TOKENS")
+    if short := sum(len(token.get_secret_value()) < SHORTEST_TOKEN for token in settings.api_tokens):
+        text = f"{short} of REELKEEP_API_TOKENS can be guessed, with fewer than {SHORTEST_TOKEN} characters"
+        yield _warn(text, "make them with: openssl rand -hex 32")
     if settings.download_insecure and not _is_local(settings.kie_base_url):
         yield _warn("REELKEEP_DOWNLOAD_INSECURE=1 lets http and private addresses be fetched from", "remove it")
     yield from _judge_public_url(settings)

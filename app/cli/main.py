@@ -24,6 +24,7 @@ from app.cli.terminal import add_plain_row, shows_errors, stop_signal, tell_end
 from app.domain.errors import LedgerUnavailable, ReelkeepError
 from app.domain.generation import Generation
 from app.domain.requests import ExtendRequest, GenerateRequest, Request, explain
+from app.domain.shapes import GenerationView
 from app.domain.states import State
 from app.domain.submission import Submission
 from app.domain.view import describe
@@ -341,7 +342,7 @@ def _show_all(records: Sequence[Generation | Submission], as_json: bool) -> None
         note = shown["error"] or (shown["msg"] if shown["state"] == "failed" else "") or _mismatch(shown)
         add_plain_row(
             table,
-            shown["taskId"] or shown["id"],
+            shown["taskId"] or shown["id"] or "",
             shown["state"],
             f"{stored}/{len(shown['renditions'])}",
             shown["trackedAt"],
@@ -350,7 +351,7 @@ def _show_all(records: Sequence[Generation | Submission], as_json: bool) -> None
     Console().print(table)
 
 
-def _mismatch(shown: dict[str, Any]) -> str:
+def _mismatch(shown: GenerationView) -> str:
     """The first thing that is not as it was asked for."""
     found = (shown["mismatch"], *(rendition["mismatch"] for rendition in shown["renditions"]))
     return next((text for text in found if text), "")
@@ -358,7 +359,7 @@ def _mismatch(shown: dict[str, Any]) -> str:
 
 def _show_one(record: Generation | Submission) -> None:
     console = Console()
-    shown: dict[str, Any] = describe(record)
+    shown: dict[str, Any] = {**describe(record)}
     renditions = shown.pop("renditions")
     for name, value in shown.items():
         if value not in (None, "", {}, []):

@@ -15,6 +15,9 @@ from app.domain.work import Item, Kind
 
 T = TypeVar("T")
 
+#: what a page's cursor looks like
+CURSOR = r"^[0-9]{1,12}(\.[0-9]{1,17})?~[A-Za-z0-9_-]{1,128}$"
+
 
 class Trust(StrEnum):
     """What authenticates a callback. None of these covers the body (veo-api §9)."""
@@ -195,6 +198,10 @@ class Ledger(Protocol):
 
     def page(self, state: State | None, limit: int, cursor: str | None) -> Page:
         """Generations, newest first. :raises ValueError: no cursor of ours"""
+        ...
+
+    def tally(self, name: str, window: float) -> tuple[int, float]:
+        """Count something that has happened: how often it has in the present window, and the seconds until that ends."""
         ...
 
     def note_fault(self, item: str, reason: str) -> None:

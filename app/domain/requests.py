@@ -6,7 +6,16 @@ One model for the user's requests and for what is sent on, so that what was chec
 import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
 
 from app.domain.asked import Asked
 from app.domain.urls import without_query
@@ -22,12 +31,24 @@ _PLAINLY = {
 _SUBJECT = re.compile(r"^\w+ should\b")
 
 GenerationType = Literal["TEXT_2_VIDEO", "FIRST_AND_LAST_FRAMES_2_VIDEO", "REFERENCE_2_VIDEO"]
-Prompt = Annotated[str, StringConstraints(min_length=1, max_length=20_000, pattern=r"\S")]
+# Readers of regular expressions disagree on what a space is, so all of these are said in full.
+Prompt = Annotated[str, StringConstraints(min_length=1, max_length=20_000, pattern=r"[^\s\x85]")]
+_REST = r"[^\s\x00-\x20\x7f-\xa0]*"
 ImageUrl = Annotated[
-    str, StringConstraints(max_length=4000, pattern=r"^[Hh][Tt][Tt][Pp][Ss]?://[^\s/@?#]+([/?#]\S*)?$")
+    str,
+    # A name in other letters is written in its ASCII form (`xn--…`); no address in brackets, nobody's password.
+    StringConstraints(max_length=4000, pattern=rf"^[Hh][Tt][Tt][Pp][Ss]?://[A-Za-z0-9._:-]+([/?#]{_REST})?$"),
 ]
 Watermark = Annotated[str, StringConstraints(min_length=1, max_length=200)]
-Seed = Annotated[int, Field(ge=10_000, le=99_999, strict=True)]
+
+
+def read_whole(value: object) -> object:
+    """JSON knows one kind of number: 8.0 is 8."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+# The bounds stand before the function: behind it they would be missing from the JSON Schema.
+Seed = Annotated[int, Field(ge=10_000, le=99_999, strict=True), BeforeValidator(read_whole)]
 
 #: how many input pictures each type takes (veo-api §2)
 _IMAGES: dict[GenerationType, range] = {
@@ -59,11 +80,35 @@ class _Request(BaseModel):
         return fields
 
 
+def _tell_images(schema: dict[str, Any]) -> None:
+    """The rule of `_check_images` in the words of JSON Schema."""
+    schema["allOf"] = [
+        {
+            "if": {"properties": {"generationType": {"const": name}}, "required": ["generationType"]},
+            "then": {
+                "properties": {"imageUrls": {"type": "array", "minItems": allowed[0], "maxItems": allowed[-1]}},
+                "required": ["imageUrls"],
+            }
+            if allowed[-1]
+            else {"properties": {"imageUrls": {"type": "null"}}},
+        }
+        for name, allowed in _IMAGES.items()
+    ]
+
+
 class GenerateRequest(_Request):
     """`POST /api/v1/veo/generate` without `callBackUrl`."""
 
+    model_config = ConfigDict(json_schema_extra=_tell_images)
+
     prompt: Prompt
-    image_urls: list[ImageUrl] | None = Field(default=None, alias="imageUrls", min_length=1, max_length=3)
+    image_urls: list[ImageUrl] | None = Field(
+        default=None,
+        alias="imageUrls",
+        min_length=1,
+        max_length=3,
+        description="none for TEXT_2_VIDEO; 1 or 2 for FIRST_AND_LAST_FRAMES_2_VIDEO; 1 to 3 for REFERENCE_2_VIDEO",
+    )
     model: Literal["veo3", "veo3_fast", "veo3_lite"] = "veo3_fast"
     generation_type: GenerationType | None = Field(default=None, alias="generationType")
     # Both spellings are taken by the vendor (live); the recorded exchange used this one.
@@ -77,7 +122,7 @@ class GenerateRequest(_Request):
     enable_fallback: bool = Field(default=False, alias="enableFallback", strict=True)
     watermark: Watermark | None = None
     resolution: Literal["720p", "1080p", "4k"] | None = None
-    duration: Literal[4, 6, 8] | None = None
+    duration: Annotated[Literal[4, 6, 8] | None, BeforeValidator(read_whole)] = None
     seeds: Seed | None = None
 
     @model_validator(mode="before")

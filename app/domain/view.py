@@ -4,17 +4,18 @@ No URL, token or key of the vendor's is in it. All that the ledger needs to go o
 """
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import overload
 
 from app.domain.asked import NOTHING_ASKED, Asked
 from app.domain.generation import Generation
 from app.domain.rendition import Rendition
+from app.domain.shapes import AskedView, GenerationView, RenditionView, UpgradeView
 from app.domain.states import State
 from app.domain.submission import Submission
 from app.domain.work import UPGRADES
 
 
-def describe(record: Generation | Submission) -> dict[str, Any]:
+def describe(record: Generation | Submission) -> GenerationView:
     """A generation, or a submission that none has come of yet, as JSON-ready values of the same names.
 
     Times are UTC, ISO 8601 with milliseconds and `Z`. `id` is ours, of the submission, `taskId` the vendor's.
@@ -22,11 +23,11 @@ def describe(record: Generation | Submission) -> dict[str, Any]:
     return _describe_submission(record) if isinstance(record, Submission) else _describe_generation(record)
 
 
-def _describe_generation(generation: Generation) -> dict[str, Any]:
+def _describe_generation(generation: Generation) -> GenerationView:
     return {
         "id": generation.submission or None,
         "taskId": generation.task_id,
-        "state": str(generation.state),
+        "state": generation.state,
         "code": generation.code or None,
         "msg": generation.msg,
         "error": generation.error or _lost_because(generation) or generation.manifest_error or None,
@@ -38,7 +39,7 @@ def _describe_generation(generation: Generation) -> dict[str, Any]:
         "fingerprint": generation.fingerprint or None,
         "asked": _describe_asked(generation.asked),
         "labels": generation.labels,
-        "upgrades": [str(kind) for kind in generation.upgrades],
+        "upgrades": generation.upgrades,
         "trackedAt": show_time(generation.tracked_at),
         "verdictAt": show_time(generation.verdict_at),
         "completeAt": show_time(generation.complete_at),
@@ -51,11 +52,11 @@ def _describe_generation(generation: Generation) -> dict[str, Any]:
     }
 
 
-def _describe_submission(submission: Submission) -> dict[str, Any]:
+def _describe_submission(submission: Submission) -> GenerationView:
     return {
         "id": submission.id,
         "taskId": submission.task_id or None,
-        "state": str(submission.state or State.WAITING),
+        "state": submission.state or State.WAITING,
         "code": submission.code or None,
         "msg": submission.msg,
         "error": submission.error or None,
@@ -67,7 +68,7 @@ def _describe_submission(submission: Submission) -> dict[str, Any]:
         "fingerprint": submission.fingerprint,
         "asked": _describe_asked(submission.request.asked),
         "labels": submission.labels,
-        "upgrades": [str(kind) for kind in submission.upgrades],
+        "upgrades": submission.upgrades,
         "trackedAt": show_time(submission.tracked_at),
         "sentAt": show_time(submission.sent_at),
         "nextAt": show_time(submission.work.at),
@@ -82,18 +83,43 @@ def _describe_submission(submission: Submission) -> dict[str, Any]:
     }
 
 
-def _describe_asked(asked: Asked) -> dict[str, Any] | None:
-    shown = {"resolution": asked.resolution, "seconds": asked.seconds, "aspectRatio": asked.aspect_ratio}
-    return None if asked == NOTHING_ASKED else {name: value or None for name, value in shown.items()}
+def _describe_asked(asked: Asked) -> AskedView | None:
+    if asked == NOTHING_ASKED:
+        return None
+    return {
+        "resolution": asked.resolution or None,
+        "seconds": asked.seconds or None,
+        "aspectRatio": asked.aspect_ratio or None,
+    }
 
 
 def _lost_because(generation: Generation) -> str:
     return next((rendition.error for rendition in generation.renditions if rendition.state == "failed"), "")
 
 
-def _describe_rendition(rendition: Rendition) -> dict[str, Any]:
+def _describe_rendition(rendition: Rendition) -> UpgradeView | RenditionView:
+    shown: RenditionView = {
+        "kind": rendition.kind,
+        "index": rendition.index,
+        "state": rendition.state,
+        "key": rendition.key or None,
+        "bytes": rendition.bytes,
+        "sha256": rendition.sha256 or None,
+        "width": rendition.width,
+        "height": rendition.height,
+        "seconds": rendition.seconds,
+        "audio": rendition.audio,
+        "mismatch": rendition.mismatch or None,
+        "attempts": rendition.attempts,
+        "storedAt": show_time(rendition.stored_at),
+        "nextAt": None if rendition.ended else show_time(rendition.work.at),
+        "error": rendition.error or None,
+    }
+    if rendition.kind not in UPGRADES:
+        return shown
     order = rendition.order
-    bought = {
+    return {
+        **shown,
         "creditsReserved": order.price if order else None,
         "creditsConsumed": order.credits if order else None,
         "orders": rendition.orders,
@@ -108,26 +134,14 @@ def _describe_rendition(rendition: Rendition) -> dict[str, Any]:
         "formerCredits": rendition.former_cost,
         "unasked": rendition.unasked,
     }
-    return {
-        "kind": str(rendition.kind),
-        "index": rendition.index,
-        "state": str(rendition.state),
-        "key": rendition.key or None,
-        "bytes": rendition.bytes,
-        "sha256": rendition.sha256 or None,
-        "width": rendition.width,
-        "height": rendition.height,
-        "seconds": rendition.seconds,
-        "audio": rendition.audio,
-        "mismatch": rendition.mismatch or None,
-        "attempts": rendition.attempts,
-        "storedAt": show_time(rendition.stored_at),
-        "nextAt": None if rendition.ended else show_time(rendition.work.at),
-        "error": rendition.error or None,
-        **(bought if rendition.kind in UPGRADES else {}),
-    }
 
 
+@overload
+def show_time(at: float) -> str: ...
+@overload
+def show_time(at: None) -> None: ...
+@overload
+def show_time(at: float | None) -> str | None: ...
 def show_time(at: float | None) -> str | None:
     """Epoch seconds as ISO 8601 in UTC."""
     if at is None:

@@ -168,5 +168,5 @@ def _stored_at(rendition: Rendition | None) -> float | None:
 
 
 def _list_changes(before: Generation, after: Generation) -> Iterator[str]:
-    old, new = describe(before), describe(after)
+    old, new = dict(describe(before)), dict(describe(after))
     return (name for name in new if name not in COUNTED and new[name] != old.get(name))

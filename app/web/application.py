@@ -12,9 +12,12 @@ from app.domain.errors import LedgerUnavailable
 from app.domain.ledger import Ledger, Trust
 from app.logs import log_event
 from app.settings import Settings
-from app.web.callbacks import LARGEST_BODY, callback_routes
+from app.web.access import Access
+from app.web.bodies import LARGEST_BODY
+from app.web.callbacks import callback_routes
 from app.web.generations import generation_routes
 from app.web.health import health_routes
+from app.web.openapi import openapi_routes
 from app.web.problems import Problem, on_http_exception, on_problem, render_problem
 
 #: seconds for connecting to Redis and for its answer: two of these stay well under the 3 s in which a callback is answered
@@ -38,22 +41,24 @@ def build_app(settings: Settings, ledger: Ledger) -> Flask:
     """The application on a given ledger."""
     app = Flask("reelkeep", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = LARGEST_BODY
+    app.url_map.merge_slashes = False  # what is at no route of ours is refused, and not sent elsewhere
     app.json.sort_keys = False  # type: ignore[attr-defined]  # of the default JSON provider
     keys = [key.get_secret_value() for key in settings.webhook_keys]
 
     def check(task_id: str, timestamp: str | None, signature: str | None) -> Trust | None:
         return verify(keys, task_id, timestamp, signature, now=time.time(), max_age=settings.webhook_max_age)
 
-    tokens = [token.get_secret_value() for token in settings.api_tokens]
+    access = Access([token.get_secret_value() for token in settings.api_tokens], ledger)
     app.register_blueprint(callback_routes(ledger, check if keys else None))
     app.register_blueprint(
         generation_routes(
-            ledger, settings.policy, tokens, can_submit=settings.can_submit, warn_below=settings.credits_warn_below
+            ledger, settings.policy, access, can_submit=settings.can_submit, warn_below=settings.credits_warn_below
         )
     )
     app.register_blueprint(
         health_routes(ledger, settings.sweep_every, settings.download_deadline, settings.credits_warn_below)
     )
+    app.register_blueprint(openapi_routes())
     app.register_error_handler(Problem, on_problem)
     app.register_error_handler(HTTPException, on_http_exception)
     app.register_error_handler(LedgerUnavailable, _on_ledger_unavailable)

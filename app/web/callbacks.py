@@ -18,10 +18,9 @@ from app.domain.callbacks import UnreadableCallback
 from app.domain.ledger import Ledger, Route
 from app.logs import log_event
 from app.pipeline.record import Delivery, Unauthorised, Verify, record_callback
+from app.web.bodies import read_bytes
 from app.web.problems import Problem
 
-#: bytes
-LARGEST_BODY = 1024 * 1024
 ACCEPTED = b'{"code":200,"msg":"success"}'
 
 
@@ -43,7 +42,7 @@ def callback_routes(ledger: Ledger, verify: Verify | None) -> Blueprint:
         _limit_silence()
         delivery = Delivery(
             route=route,
-            raw=request.get_data(cache=False),
+            raw=read_bytes(),
             at=time.time(),
             token=token,
             timestamp=request.headers.get("X-Webhook-Timestamp"),

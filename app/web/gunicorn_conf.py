@@ -3,7 +3,11 @@
 The settings are read here first: a wrong one then stops the whole process with its one line, before any worker is made.
 """
 
+import json
 import os
+import socket
+
+import gunicorn.util
 
 from app.settings import load_or_exit
 
@@ -22,3 +26,18 @@ accesslog = None
 errorlog = "-"
 #: a header line over this is refused with 400 by gunicorn itself
 limit_request_field_size = 8190
+
+
+def _write_problem(connection: socket.socket, status: int, reason: str, detail: str) -> None:
+    body = json.dumps({"type": "about:blank", "title": reason, "status": status, "detail": detail}).encode() + b"\n"
+    head = (
+        f"HTTP/1.1 {status} {reason}",
+        "Connection: close",
+        "Content-Type: application/problem+json",
+        f"Content-Length: {len(body)}",
+    )
+    gunicorn.util.write_nonblock(connection, "\r\n".join((*head, "", "")).encode() + body)
+
+
+# What is no HTTP, or too long, never comes to the application. gunicorn would answer it with a page of HTML.
+gunicorn.util.write_error = _write_problem

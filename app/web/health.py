@@ -6,6 +6,7 @@ from app.domain.checkup import Level, Remark
 from app.domain.errors import LedgerUnavailable
 from app.domain.ledger import Health, Ledger
 from app.domain.redis_state import KeptInRedis, judge
+from app.web.answers import AliveView, ReadyView
 
 #: sweeps that may be missed before that counts as stuck, and the least time for it in seconds
 MISSED_SWEEPS, LEAST = 4, 60.0
@@ -24,18 +25,20 @@ def health_routes(ledger: Ledger, sweep_every: float, deadline: float, warn_belo
 
     @routes.get("/healthz")
     def healthz() -> Response:
-        return jsonify(status="alive")
+        alive: AliveView = {"status": "alive"}
+        return jsonify(alive)
 
     @routes.get("/readyz")
     def readyz() -> tuple[Response, int]:
         try:
             health, remarks = ledger.health(), _look_at_redis(ledger)
         except LedgerUnavailable as error:
-            return jsonify(status="not ready", checks={"redis": str(error)}), 503
+            silent: ReadyView = {"status": "not ready", "checks": {"redis": str(error)}}
+            return jsonify(silent), 503
         checks = {"redis": "; ".join(_pick(remarks, Level.PROBLEM)), **check_fleet(health, sweep_every, deadline)}
         ready = not any(checks.values())
         # What could be lost some day and an account that runs dry stop no process: no reasons to take this one out of service.
-        body = {
+        body: ReadyView = {
             "status": "ready" if ready else "not ready",
             "checks": {name: problem or "ok" for name, problem in checks.items()},
             "warnings": _pick(remarks, Level.WARNING),

@@ -153,6 +153,11 @@ def test_a_body_over_one_mebibyte_is_refused(web: Web) -> None:
     answer = web.post("/callbacks/veo", at_the_limit + b" ", signed(TASK))
     assert answer.status_code == 413
     assert answer.json()["status"] == 413
+    chunks = (at_the_limit, b" ")  # without a length
+    assert (
+        requests.post(f"{web.url}/callbacks/veo", data=iter(chunks), headers=signed(TASK), timeout=20).status_code
+        == 413
+    )
     assert len(web.ledger.read(TASK).pending) == 1
 
 

@@ -484,9 +484,14 @@ def test_a_refused_word_about_a_submission_changes_nothing(web: Web, known: bool
     assert web.contents() == before
 
 
-def test_a_submissions_id_is_none_of_the_vendors(web: Web) -> None:
-    assert_problem(web.call("PUT", f"/generations/{NOBODY}"), 400)
+def test_our_own_id_tracks_nothing_that_the_vendor_has_not_confirmed(web: Web, desk: Desk) -> None:
+    assert_problem(web.call("PUT", f"/generations/{NOBODY}"), 404, NOBODY)
     assert web.contents() == {}
+    record_id = submitted(web)
+    assert_problem(web.call("PUT", f"/generations/{record_id}"), 409, record_id)
+    desk.work_until_state(record_id, "mirroring")
+    answer = web.call("PUT", f"/generations/{record_id}", json={"labels": {"shot": "7"}})
+    assert (answer.status_code, answer.json()["id"], answer.json()["labels"]) == (200, record_id, {"shot": "7"})
 
 
 # --- trying again ------------------------------------------------------------------------------------------------------

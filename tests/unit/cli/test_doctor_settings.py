@@ -40,6 +40,11 @@ def test_good_settings_are_said_to_be_good() -> None:
         ),
         ({"allow_unsigned": True}, Level.WARNING, "no effect beside REELKEEP_WEBHOOK_KEYS"),
         ({"api_tokens": ()}, Level.WARNING, "answer 401"),
+        (
+            {"api_tokens": (SecretStr("s3cret"), SecretStr("a-long-enough-token"))},
+            Level.WARNING,
+            "1 of REELKEEP_API_TOKENS can be guessed, with fewer than 12",
+        ),
         ({"download_insecure": True}, Level.WARNING, "private addresses"),
         ({"public_url": ""}, Level.WARNING, "no REELKEEP_PUBLIC_URL"),
         ({"public_url": "http://reels.example.com"}, Level.WARNING, "http://"),
