@@ -274,9 +274,9 @@ class ScriptedFetcher:
             raise self.failure
         if self.refuses:
             assert refused is not None
-            download = Download(io.BytesIO(b"odd"), self.bytes, self.refuses.pop(0), "cd" * 16, UNKNOWN, "x")
+            download = Download(io.BytesIO(b"odd"), self.bytes, self.refuses.pop(0), UNKNOWN, "x")
             raise NotMedia(f"x: ends inside ‹mdat›{refused(download, 'ends inside ‹mdat›')}")
-        yield Download(io.BytesIO(b"video"), 5, "ab" * 32, "cd" * 16, self.media, "x")
+        yield Download(io.BytesIO(b"video"), 5, "ab" * 32, self.media, "x")
 
 
 @dataclass
