@@ -611,7 +611,7 @@ def _read_scripts(prefix: str, own: int, broker: int, *, here: bool, leaves_room
 
     def fill(name: str) -> str:
         # The first screen changes nothing, and is looked at above all when memory is short.
-        leaves = leaves_room and name != "overview"
+        leaves = leaves_room and name != "overview.lua"
         text = (folder / "prelude.lua").read_text() + (folder / name).read_text()
         for placeholder, value in (values | {"LEAVES_ROOM": "true" if leaves else "false"}).items():
             text = text.replace(f"@{placeholder}@", value)

@@ -449,9 +449,10 @@ class Generation(Teller):
 
     def store(self, rendition: Rendition, key: str, size: int, sha256: str, media: Media, now: float) -> None:
         """A rendition is safe: checked, uploaded and confirmed."""
-        seconds = None if rendition.known_at is None else round(max(0.0, now - rendition.known_at), 2)
+        if rendition.state is not RenditionState.STORED:
+            seconds = None if rendition.known_at is None else round(max(0.0, now - rendition.known_at), 2)
+            self._tell_of(rendition, now, "rendition.stored", bytes=size, attempt=rendition.attempts, seconds=seconds)
         rendition.end(RenditionState.STORED)
-        self._tell_of(rendition, now, "rendition.stored", bytes=size, attempt=rendition.attempts, seconds=seconds)
         rendition.key, rendition.bytes, rendition.sha256 = key, size, sha256
         rendition.width, rendition.height, rendition.seconds = media.width, media.height, media.seconds
         rendition.audio = media.audio
@@ -714,6 +715,7 @@ class Generation(Teller):
     def postpone_manifest(self, fence: int, error: str, now: float, policy: Policy, chance: float) -> None:
         """The manifest could not be written: say why, and try again later."""
         if self.manifest.holds(fence):
+            self.tell(now, "manifest.failed", reason=error)
             self.manifest_error = error
             self.manifest_failures += 1
             self.manifest.put_back(now + policy.retry_pause(self.manifest_failures, chance))

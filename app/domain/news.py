@@ -64,6 +64,7 @@ FORMS: Mapping[str, Form] = MappingProxyType(
         "purchase.uncertain": Form("PU", ("kind", "index", "reason")),
         "purchase.billed": Form("PB", ("kind", "index", "credits")),
         "manifest.written": Form("M", folds=True),
+        "manifest.failed": Form("N", ("reason",), folds=True),
         "generation.at_risk": Form("R", ("until",)),
         "generation.complete": Form("EC"),
         "generation.failed": Form("EF"),

@@ -247,7 +247,10 @@ class Submission(Teller):
             self.work.put_back(self._end(policy))
 
     def _refuse(self, code: int, msg: str, what: str, now: float) -> None:
-        self.tell(now, "purchase.refused", kind=self.what, reason=msg or f"code {code}")
+        if self.sent_at is None:
+            self.tell(now, "purchase.refused", kind=self.what, reason=msg or f"code {code}")
+        else:
+            self.tell(now, "verdict", outcome="failed", source="callback", code=code)
         self.progress, self.code, self.msg, self.given_up = SubmitProgress.REFUSED, code, msg, False
         self.error = f"{what}: {msg or f'code {code}'}"
         self.work.put_back(None)

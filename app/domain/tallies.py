@@ -11,6 +11,7 @@
 | `polls` | answers of the vendor's |
 | `stored:<kind>`, `stored_bytes:<kind>`, `failed:<kind>`, `unavailable:<kind>` | renditions |
 | `attempts_failed:<kind>`, `links_renewed:<kind>` | attempts to mirror one |
+| `manifests_failed` | attempts to write a manifest |
 | `purchases:<kind, generation, extension>:<intended, accepted, refused, uncertain>` | upgrades, submissions |
 | `credits:<kind, generation, extension>` | what was accepted is reckoned to cost, put right when the vendor says what it took |
 | `latency:<seconds>`, `latency_sum`, `latency_count` | seconds from a verdict to a stored file: see `BUCKETS` |
@@ -86,6 +87,7 @@ def _count(news: News) -> list[tuple[str, float]]:
         "rendition.unavailable": f"unavailable:{kind}",
         "attempt.failed": f"attempts_failed:{kind}",
         "link.renewed": f"links_renewed:{kind}",
+        "manifest.failed": "manifests_failed",
         "purchase.intended": f"purchases:{kind}:intended",
         "purchase.refused": f"purchases:{kind}:refused",
         "purchase.uncertain": f"purchases:{kind}:uncertain",
