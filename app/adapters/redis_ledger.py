@@ -1,9 +1,9 @@
 """The ledger in Redis (5 or newer, one server, no cluster: the scripts make up key names).
 
-A generation is one JSON text. A transition runs in Python on a copy and is written by a script that first compares the
-text with the one that was read, so that each transition is atomic and the rules stay in the domain. The same script keeps
-the indexes: what is due, what is enqueued, generations by state, and so on; it counts what has happened and puts it on the
-timeline. If the broker is on the same server, the script also writes Celery's message.
+A generation is one JSON text, packed while nothing is to be done about it. A transition runs in Python on a copy and is written
+by a script that first compares the text with the one that was read, so that each transition is atomic and the rules stay in the
+domain. The same script keeps the indexes: what is due, what is enqueued, generations by state, and so on; it counts what has
+happened and puts it on the timeline. If the broker is on the same server, the script also writes Celery's message.
 
     gen:<id>       the generation         due:<lane>    items by the time somebody has to look
     sub:<id>       the submission         sent:<lane>   items by the time they were enqueued
@@ -30,11 +30,11 @@ from typing import Any, Protocol, Self, TypeVar, cast
 from urllib.parse import urlsplit
 
 import redis
-from pydantic import ValidationError
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from app.adapters.celery_message import message_template
+from app.adapters.packing import pack, unpack
 from app.domain.errors import LedgerUnavailable
 from app.domain.finding import ALL, Filter
 from app.domain.generation import Generation
@@ -161,7 +161,7 @@ class RedisLedger:
     def history(self, task_id: str) -> list[Entry]:
         """See `Ledger.history`."""
         texts = self._call(lambda: self._redis.lrange(self._key("history", task_id), 0, -1))
-        return [Entry.model_validate_json(text) for text in cast(list[str], texts)]
+        return [Entry.model_validate_json(unpack(text)) for text in cast(list[str], texts)]
 
     def timeline(self, record_id: str) -> list[News]:
         """See `Ledger.timeline`."""
@@ -373,9 +373,9 @@ class RedisLedger:
         (seconds, micros), raw, inbox = self._call(pipeline.execute)
         draft = Draft(seconds + micros / 1e6, None, [_read_pending(text) for text in inbox], record_id=record_id)
         if raw and is_submission_id(record_id):
-            draft.submission = Submission.model_validate_json(raw)
+            draft.submission = Submission.model_validate_json(unpack(raw))
         elif raw:
-            draft.generation = Generation.model_validate_json(raw)
+            draft.generation = Generation.model_validate_json(unpack(raw))
         return raw or "", draft
 
     def _write(self, args: list[str | int]) -> bool:
@@ -390,7 +390,7 @@ class RedisLedger:
         for _ in range(MOST_CONFLICTS):
             try:
                 raw, draft = self._load(record_id)
-            except ValidationError:
+            except ValueError:
                 return  # as in lists
             before = replace(_Before.of(raw, draft), standing=Standing())
             if self._write(_commit_args(record_id, before, draft, None)):
@@ -483,8 +483,8 @@ def _read_leniently(record_id: str, text: str) -> Generation | Submission | None
     """For lists: one text that cannot be read must not hide the others. Its step's fault shows it in the health check."""
     model = Submission if is_submission_id(record_id) else Generation
     try:
-        return model.model_validate_json(text)
-    except ValidationError:
+        return model.model_validate_json(unpack(text))
+    except ValueError:
         logging.getLogger("reelkeep").error("record.unreadable %s", record_id)
         return None
 
@@ -521,11 +521,13 @@ def _commit_args(record_id: str, before: _Before, draft: Draft, focus: Item | No
     places = after.places(draft.now) if isinstance(after, Generation) else {}
     items = [(str(item), repr(at), repr(places[item]) if item in places else "") for item, at in new.items()]
     items += [(str(item), "", "") for item in gone]
-    kept = [entry.model_dump_json() for entry in draft.history if len(entry.raw) <= LONGEST_KEPT]
+    kept = [pack(entry.model_dump_json()) for entry in draft.history if len(entry.raw) <= LONGEST_KEPT]
     names = [(f"alias:{alias}", name) for alias, name in draft.aliases.items()]
     names += [(f"token:{token}", name) for token, name in draft.tokens.items()]
     bills = after.bills().items() if after else ()
     text = after.model_dump_json(exclude_defaults=True) if after else ""
+    if text and not new:  # it is at rest, as most are
+        text = pack(text)
     old, new_lists = before.standing.lists, Standing.of(after).lists
     lists = [(name, repr(score)) for name, score in new_lists.items() if old.get(name) != score]
     lists += [(name, "") for name in old.keys() - new_lists.keys()]

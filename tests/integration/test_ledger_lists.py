@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import pytest
 import redis
 
+from app.adapters.packing import pack
 from app.adapters.redis_ledger import LOOKED_AT, RedisLedger
 from app.domain.errors import LedgerUnavailable
 from app.domain.finding import ALL, Filter
@@ -138,13 +139,15 @@ def test_what_an_older_version_wrote_is_put_on_its_lists(ledger: RedisLedger, cl
     assert listed(client, "task-0") == {"tracked", "state:waiting"}, "it is done once"
 
 
-def test_a_text_that_cannot_be_read_holds_up_no_other(ledger: RedisLedger, client: redis.Redis) -> None:
+@pytest.mark.parametrize("damaged", ['{"task_id":', pack('{"task_id":"bad"}')[:-4], "1:é"])
+def test_a_text_that_cannot_be_read_holds_up_no_other(ledger: RedisLedger, client: redis.Redis, damaged: str) -> None:
     for name in ("good", "bad", "better"):
         track(name, [Kind.UHD], {}, ledger, POLICY)
-    client.set("reelkeep:gen:bad", '{"task_id":')
+    client.set("reelkeep:gen:bad", damaged)
     forget_lists(client)
     assert ledger.refresh_lists() == 3
     assert set(client.zrange("reelkeep:kind:4k", 0, -1)) == {"good", "better"}  # type: ignore[arg-type]
+    assert ids(ledger.page(None, 10, None)) == ["better", "good"]
 
 
 def test_an_empty_ledger_is_soon_up_to_date(ledger: RedisLedger) -> None:
