@@ -8,19 +8,19 @@ import base64
 import zlib
 
 _SAMPLE = (
-    '{"at":17,"route":"generation","trust":"signed","raw":"{\\"code\\":200,\\"msg\\":\\"Veo3.1 video generated successfully.\\",'
-    '\\"data\\":{\\"taskId\\":\\"\\",\\"info\\":{\\"resultUrls\\":\\"[\\\\\\"https://tempfile.aiquickdraw.com/v/.mp4\\\\\\"]\\",'
-    '\\"originUrls\\":[],\\"resolution\\":\\"1080p\\"},\\"fallbackFlag\\":false,\\"creditsConsumed\\":60}}"}'
-    '{"task_id":"","tracked_at":17,"labels":{"":""},"submission":"sub_","request":{"prompt":"","model":"veo3_fast",'
-    '"aspectRatio":"16:9"},"fingerprint":"","price":60.0,"asked":{"resolution":"1080p","seconds":8.0},"upgrades":["1080p","4k"],'
-    '"verdict":"succeeded","waiting_since":17,"verdict_at":17,"verdict_from":"poll","verdict_from":"callback","made_at":17,'
-    '"complete_at":17,"code":200,"msg":"success","credits":60.0,"received":1,"heard":["generation succeeded 200"],"heard_at":17,'
-    '"settle":{"fence":1},"manifest":{"fence":1},"changes":6,"written":6,"renditions":[{"kind":"4k","state":"stored","work":'
-    '{"fence":1},"since":17,"attempts":1,"order":{"intended_at":17,"asked_at":17,"asks":1,"arrived":true,"token":"","alias":"",'
-    '"taken":true,"confirmed":true,"price":120.0},"orders":1,"key":"veo//4k-0.mp4","bytes":1},{"kind":"result","state":"stored",'
-    '"work":{"fence":1},"since":17,"attempts":1,"key":"veo//result-0.mp4","bytes":1,"sha256":"","width":1280,"height":720,'
-    '"seconds":8.0,"audio":true,"stored_at":17}]}'
-).encode()
+    b'{"at":17,"route":"generation","trust":"signed","raw":"{\\"code\\":200,\\"msg\\":\\"Veo3.1 video generated successfully.\\",'
+    b'\\"data\\":{\\"taskId\\":\\"\\",\\"info\\":{\\"resultUrls\\":\\"[\\\\\\"https://tempfile.aiquickdraw.com/v/.mp4\\\\\\"]\\",'
+    b'\\"originUrls\\":[],\\"resolution\\":\\"1080p\\"},\\"fallbackFlag\\":false,\\"creditsConsumed\\":60}}"}'
+    b'{"task_id":"","tracked_at":17,"labels":{"":""},"submission":"sub_","request":{"prompt":"","model":"veo3_fast",'
+    b'"aspectRatio":"16:9"},"fingerprint":"","price":60.0,"asked":{"resolution":"1080p","seconds":8.0},"upgrades":["1080p","4k"],'
+    b'"verdict":"succeeded","waiting_since":17,"verdict_at":17,"verdict_from":"poll","verdict_from":"callback","made_at":17,'
+    b'"complete_at":17,"code":200,"msg":"success","credits":60.0,"received":1,"heard":["generation succeeded 200"],"heard_at":17,'
+    b'"settle":{"fence":1},"manifest":{"fence":1},"changes":6,"written":6,"renditions":[{"kind":"4k","state":"stored","work":'
+    b'{"fence":1},"since":17,"attempts":1,"order":{"intended_at":17,"asked_at":17,"asks":1,"arrived":true,"token":"","alias":"",'
+    b'"taken":true,"confirmed":true,"price":120.0},"orders":1,"key":"veo//4k-0.mp4","bytes":1},{"kind":"result","state":"stored",'
+    b'"work":{"fence":1},"since":17,"attempts":1,"key":"veo//result-0.mp4","bytes":1,"sha256":"","width":1280,"height":720,'
+    b'"seconds":8.0,"audio":true,"stored_at":17}]}'
+)
 _MARK = "1:"
 
 
