@@ -10,9 +10,12 @@ from app.adapters.redis_ledger import TIMELINE, RedisLedger, _Before, _commit_ar
 from app.domain.errors import LedgerUnavailable
 from app.domain.generation import Generation
 from app.domain.ledger import Draft
+from app.domain.requests import GenerateRequest
+from app.domain.submission import Submission
 from app.domain.vendor import Progress
 from app.domain.work import Kind
-from app.pipeline.track import track
+from app.pipeline.submit import accept
+from app.pipeline.track import look_back, track
 from tests.integration.looks import together
 from tests.support import course
 from tests.support.course import BYTES, POLICY
@@ -43,6 +46,34 @@ def test_a_timeline_tells_all_that_has_happened(ledger: RedisLedger) -> None:
     times = [news.at for news in told]
     assert times == sorted(times)
     assert abs(times[0] - ledger.now()) < 60
+
+
+def test_a_timeline_goes_back_to_the_submission(ledger: RedisLedger) -> None:
+    answer = accept(GenerateRequest(prompt="a cat"), [], {}, "key", ledger, POLICY)
+    assert answer.submission is not None
+
+    def submit(draft: Draft) -> Submission:
+        assert draft.submission is not None
+        fence = draft.submission.claim(draft.now, POLICY, early=False)
+        assert fence is not None
+        draft.submission.may_send(fence, draft.now, POLICY)
+        draft.submission.learn(TASK, draft.now)
+        return draft.submission
+
+    submission = ledger.change(answer.submission.id, submit)
+    assert [news.name for news in look_back(submission, ledger)] == [
+        "generation.requested",
+        "purchase.intended",
+        "purchase.accepted",
+    ]
+    track(TASK, [], {}, ledger, POLICY)
+    ledger.change(TASK, lambda draft: draft.generation and draft.generation.adopt(submission, draft.now))
+    generation = ledger.read(TASK).generation
+    assert generation is not None
+    told = [news.name for news in look_back(generation, ledger)]
+    assert told[:3] == ["generation.requested", "purchase.intended", "purchase.accepted"]
+    assert told[3:] == ["generation.tracked", "generation.linked"]
+    assert ledger.stats()["credits:generation"] == generation.price > 0
 
 
 def test_repeats_in_a_row_are_one_line(ledger: RedisLedger, client: redis.Redis) -> None:
