@@ -43,7 +43,7 @@ from app.domain.ledger import Draft, Entry, Limit, Page, Pending, Recorded, Slot
 from app.domain.news import FORMS, News, read_line, write_line
 from app.domain.overview import HOUR, HOURS_OF_DAY, AtRisk, Hour, Overview
 from app.domain.redis_state import FULL, RedisState, read_info
-from app.domain.standing import LISTS_VERSION, Standing, tell_changes
+from app.domain.standing import LISTS_VERSION, PASSING, Standing, tell_changes
 from app.domain.states import State
 from app.domain.submission import Submission
 from app.domain.tallies import tally
@@ -386,13 +386,13 @@ class RedisLedger:
         return bool(outcome == "written")
 
     def _refresh(self, record_id: str) -> None:
-        """Write a record as it is, and put it on its lists as if it were on none."""
+        """Write a record as it is, and put it on its lists as if it were on none, but for those that shall not show it any longer."""
         for _ in range(MOST_CONFLICTS):
             try:
                 raw, draft = self._load(record_id)
             except ValueError:
                 return  # as in lists
-            before = replace(_Before.of(raw, draft), standing=Standing())
+            before = replace(_Before.of(raw, draft), standing=Standing(lists=dict.fromkeys(PASSING, math.nan)))
             if self._write(_commit_args(record_id, before, draft, None)):
                 return
 

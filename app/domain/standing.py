@@ -23,6 +23,8 @@ from app.domain.submission import Submission
 LISTS_VERSION = 1
 #: labels of one record that are listed, in the order of their names; the user's routes take no more at once
 MOST_LABELS = 32
+#: the lists that records leave again
+PASSING = ("uncertain", "risk")
 ENDS = frozenset({State.COMPLETE, State.FAILED, State.LOST})
 
 

@@ -130,6 +130,7 @@ def test_what_an_older_version_wrote_is_put_on_its_lists(ledger: RedisLedger, cl
     before = {number: listed(client, f"task-{number}") for number in range(7)}
     stats, texts = ledger.stats(), client.mget([f"reelkeep:gen:task-{number}" for number in range(7)])
     forget_lists(client)
+    client.zadd("reelkeep:risk", {"task-0": 1.0})  # one that it should have left
     assert [ledger.refresh_lists(3) for _ in range(4)] == [3, 3, 1, 0]
     assert {number: listed(client, f"task-{number}") for number in range(7)} == before
     assert ledger.stats() == stats, "it is no news"
