@@ -262,7 +262,7 @@ class RedisLedger:
         return Tick(due, rescued)
 
     def stats(self) -> dict[str, float]:
-        """What was counted since the ledger began: see `app.domain.tallies`."""
+        """See `Ledger.stats`."""
         return _read_tallies(cast(dict[str, str], self._call(lambda: self._redis.hgetall(f"{self._prefix}stats"))))
 
     def take_turn(self, name: str, every: float) -> bool:
@@ -386,7 +386,7 @@ class RedisLedger:
         return bool(outcome == "written")
 
     def _refresh(self, record_id: str) -> None:
-        """Write a record as it is, and put it on its lists as if it were on none, but for those that shall not show it any longer."""
+        """Write a record as it is, put it on its lists as if it were on none, and take it off those that it should have left."""
         for _ in range(MOST_CONFLICTS):
             try:
                 raw, draft = self._load(record_id)

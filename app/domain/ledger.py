@@ -190,6 +190,10 @@ class Ledger(Protocol):
         """All that the first screen shows, in one round trip. :param most: how many of those at risk are given"""
         ...
 
+    def stats(self) -> dict[str, float]:
+        """What was counted since the ledger began: see `app.domain.tallies`."""
+        ...
+
     def refresh_lists(self, most: int = 500) -> int:
         """Put records that an older version has written on the lists that it did not have, as many in each call.
 

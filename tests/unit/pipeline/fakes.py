@@ -20,6 +20,7 @@ from app.domain.requests import Request
 from app.domain.standing import Standing, tell_changes
 from app.domain.states import State
 from app.domain.submission import Submission
+from app.domain.tallies import tally
 from app.domain.vendor import OrderAnswer, SubmitAnswer, Verdict
 from app.domain.view import describe
 from app.domain.work import Item, Kind, is_submission_id
@@ -167,6 +168,9 @@ class MemoryLedger:
 
     def overview(self, most: int = 10) -> Overview:
         return Overview(self.now, {}, 0, 0, [], {}, [], self.health())
+
+    def stats(self) -> dict[str, float]:
+        return tally(self.told)
 
     def refresh_lists(self, most: int = 500) -> int:
         return 0
