@@ -213,16 +213,17 @@ def test_of_those_at_risk_the_most_urgent_are_given(ledger: RedisLedger, client:
 
 
 def test_hours_are_those_of_the_last_day_and_today_is_the_utc_day(ledger: RedisLedger, client: redis.Redis) -> None:
-    hour = int(ledger.now() // 3600)
-    for back in range(30):
-        client.hset(f"reelkeep:hour:{hour - back}", mapping={"callbacks": back + 1, "stored:4k": 2, "stored:result": 1})
+    present = int(ledger.now() // 3600)
+    for hour in range(present - 30, present + 2):  # it may turn meanwhile
+        client.hset(f"reelkeep:hour:{hour}", mapping={"callbacks": hour, "stored:4k": 2, "stored:result": 1})
     overview = ledger.overview()
-    hour = int(overview.now // 3600)  # it may have turned meanwhile
-    assert [point.at for point in overview.hours] == [3600.0 * (hour - back) for back in reversed(range(24))]
-    assert {point.stored for point in overview.hours[:-1]} == {3}
-    today = datetime.fromtimestamp(overview.now, UTC).date()
-    expected = sum(point.callbacks for point in overview.hours if datetime.fromtimestamp(point.at, UTC).date() == today)
-    assert overview.callbacks_today == expected > 0
+    present = int(overview.now // 3600)
+    assert [point.at for point in overview.hours] == [3600.0 * (present - back) for back in reversed(range(24))]
+    assert [point.callbacks for point in overview.hours] == [present - back for back in reversed(range(24))]
+    assert {point.stored for point in overview.hours} == {3}
+    day = datetime.fromtimestamp(overview.now, UTC).date()
+    of_today = [hour for hour in overview.hours if datetime.fromtimestamp(hour.at, UTC).date() == day]
+    assert overview.callbacks_today == sum(hour.callbacks for hour in of_today) > 0
 
 
 def test_the_first_screen_is_shown_when_memory_is_full(
@@ -289,6 +290,14 @@ def test_what_was_tracked_at_some_time_is_found(crowd: RedisLedger, client: redi
         assert look(crowd, Filter(until=at[2]), limit=limit)[0] == numbered(1, 0)
         between = Filter(since=at[4], until=at[8], label=("shop", "b"))
         assert look(crowd, between, limit=limit)[0] == numbered(7, 5)
+
+
+def test_a_cursor_of_another_search_leads_to_nothing_newer_than_is_asked_for(
+    crowd: RedisLedger, client: redis.Redis
+) -> None:
+    until = client.zscore("reelkeep:tracked", "task-05")
+    cursor = crowd.page(None, 2, None).cursor
+    assert ids(crowd.page(None, 2, cursor, Filter(until=until))) == numbered(4, 3)
 
 
 def test_pages_stay_as_they_were_while_new_ones_come(crowd: RedisLedger) -> None:

@@ -95,6 +95,19 @@ def test_repeats_in_a_row_are_one_line(ledger: RedisLedger, client: redis.Redis)
     ]
 
 
+def test_what_each_time_is_another_event_is_a_line_each(ledger: RedisLedger) -> None:
+    track(TASK, [], {}, ledger, POLICY)
+    for number in range(2):
+
+        def transition(draft: Draft, number: int = number) -> None:
+            assert draft.generation is not None
+            draft.generation.set_labels({"turn": str(number)}, draft.now)
+            draft.generation.tell(draft.now, "retry.asked")
+
+        ledger.change(TASK, transition)
+    assert names(ledger) == ["generation.tracked", "retry.asked", "retry.asked"]
+
+
 def test_a_retry_in_between_keeps_repeats_apart(ledger: RedisLedger) -> None:
     track(TASK, [], {}, ledger, POLICY)
     for _ in range(2):

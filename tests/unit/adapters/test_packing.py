@@ -42,7 +42,7 @@ def test_what_an_earlier_process_has_packed_can_be_read() -> None:
     assert unpack("1:L(b+UhDx|{13Yoo0ss") == '{"task_id":"t1","verdict":"succeeded","code":200}'
 
 
-@pytest.mark.parametrize("text", ["1:", "1:~~~~~", "1:é", pack(RECORD)[:40]])
+@pytest.mark.parametrize("text", ["1:", "1:~~~~~", "1:2mk;7", "1:é", pack(RECORD)[:40]])
 def test_a_damaged_text_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         unpack(text)

@@ -343,6 +343,11 @@ def test_a_timeline_gives_back_what_it_was_told(name: str) -> None:
     assert read_line(f"{when} 3 1754556700.5 {what}") == News(1754556667.12, name, facts, 3, 1754556700.5)
 
 
+def test_what_is_not_known_takes_no_room() -> None:
+    assert write_line(News(1.0, "callback.received", {"trust": "signed"})) == ("1.00", 'C["signed"]')
+    assert write_line(News(1.0, "generation.tracked", {})) == ("1.00", "T")
+
+
 def test_codes_are_told_apart() -> None:
     assert len({form.code for form in FORMS.values()}) == len(FORMS)
     assert all(form.code.isalpha() for form in FORMS.values())

@@ -187,6 +187,14 @@ def test_a_verdict_that_is_given_up_is_no_longer_at_risk(waiting: Generation) ->
     assert (waiting.state, waiting.risk_until) == (State.LOST, None)
 
 
+def test_an_old_verdict_that_nobody_knows_is_no_longer_at_risk(waiting: Generation) -> None:
+    waiting.old = True
+    waiting.await_verdict(50_000.0, POLICY)
+    assert waiting.risk_until is not None
+    waiting.hear(Verdict(Progress.UNKNOWN, 422), "poll", 50_001.0)
+    assert (waiting.state, waiting.risk_until) == (State.LOST, None)
+
+
 def test_an_upgrade_that_is_overdue_is_at_risk_until_it_comes(mirroring: Generation) -> None:
     rendition = order(mirroring, 1000.0, OrderAnswer(OrderProgress.ORDERED, 200))
     assert mirroring.risk_until is None
