@@ -10,7 +10,7 @@ from app.pipeline.manifest import write_manifest
 from app.pipeline.mirror import mirror
 from app.pipeline.settle import settle
 from app.pipeline.submit import submit
-from app.pipeline.sweep import check_account, check_bucket, sweep, sweep_parts
+from app.pipeline.sweep import check_account, check_bucket, refresh_lists, sweep, sweep_parts
 from app.pipeline.upgrade import upgrade
 from workers.app import app, parts
 
@@ -87,8 +87,10 @@ def sweep_ledger() -> None:
 
 @app.task(name=CHECK_TASK, throws=(LedgerUnavailable,))
 def check_outside() -> None:
-    """See whether the bucket can be reached, what is left in the vendor's account, and what is left over in the bucket."""
+    """See whether the bucket can be reached, what is left in the vendor's account, and what is left over in the bucket; and bring
+    the ledger's lists up to date."""
     use = parts()
+    refresh_lists(use.ledger)
     check_bucket(use.ledger, use.bucket, use.settings.sweep_every)
     if use.vendor is not None:
         check_account(use.ledger, use.vendor, use.settings.credits_warn_below)

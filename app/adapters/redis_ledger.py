@@ -1,21 +1,22 @@
 """The ledger in Redis (5 or newer, one server, no cluster: the scripts make up key names).
 
-A generation is one JSON text. A transition runs in Python on a copy and is written by a script that first compares the
-text with the one that was read, so that each transition is atomic and the rules stay in the domain. The same script keeps
-the indexes: what is due, what is enqueued, generations by state. If the broker is on the same server, the script also
-writes Celery's message.
+A generation is one JSON text, packed while nothing is to be done about it. A transition runs in Python on a copy and is written
+by a script that first compares the text with the one that was read, so that each transition is atomic and the rules stay in the
+domain. The same script keeps the indexes: what is due, what is enqueued, generations by state, and so on; it counts what has
+happened and puts it on the timeline. If the broker is on the same server, the script also writes Celery's message.
 
     gen:<id>       the generation         due:<lane>    items by the time somebody has to look
     sub:<id>       the submission         sent:<lane>   items by the time they were enqueued
     inbox:<id>     callbacks to settle    urgent:<lane> the same by the time by which they should be done
     history:<id>   callbacks settled      places        the same of what is to be mirrored, enqueued or not
-                                          state:<s>     generations by the time they were tracked
-    token:<t>, alias:<id>  → upgrade, …   tracked       all of them
+    timeline:<id>  what has happened      state:<s>, …  lists of generations: see `app.domain.standing`
+    token:<t>, alias:<id>  → upgrade, …
     budget:<day>   credits reserved       slots:<name>  requests in the present window
     paused:<name>  nobody has a slot      line:<name>   items that wait for one, in the order of coming
                                           turns:<name>  the same by the times of their turns
     stats, health  counters and findings  turn:<name>   held by whoever does a periodic job now
-    faults         steps that keep failing       tally:<name>   how often something has happened lately
+     hour:<n>       counters of one hour   tally:<name>   how often something has happened lately
+     faults         steps that keep failing
 """
 
 import logging
@@ -23,24 +24,30 @@ import math
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, replace
+from functools import cache, partial
 from importlib import resources
 from typing import Any, Protocol, Self, TypeVar, cast
 from urllib.parse import urlsplit
 
 import redis
-from pydantic import ValidationError
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from app.adapters.celery_message import message_template
+from app.adapters.packing import pack, unpack
 from app.domain.errors import LedgerUnavailable
+from app.domain.finding import ALL, Filter
 from app.domain.generation import Generation
-from app.domain.ledger import CURSOR, Draft, Entry, Health, Limit, Page, Pending, Recorded, Slot, Tick
+from app.domain.health import Health
+from app.domain.ledger import CURSOR, Draft, Entry, Limit, Page, Pending, Recorded, Slot, Tick
+from app.domain.news import FORMS, News, read_line, write_line
+from app.domain.overview import HOUR, HOURS_OF_DAY, AtRisk, Hour, Overview
 from app.domain.redis_state import FULL, RedisState, read_info
+from app.domain.standing import LISTS_VERSION, PASSING, Standing, tell_changes
 from app.domain.states import State
 from app.domain.submission import Submission
+from app.domain.tallies import tally
 from app.domain.work import LANES, Item, Kind, Lane, Step, is_submission_id
 
 T = TypeVar("T")
@@ -50,6 +57,10 @@ PREFIX = "reelkeep:"
 MOST_PENDING = 64
 #: settled callbacks that are kept for each generation
 HISTORY = 20
+#: lines of a timeline that are kept, the newest
+TIMELINE = 100
+#: records that are looked at in one call for what no list tells, and how many at a time
+LOOKED_AT, CHUNK = 1000, 200
 #: a settled callback longer than this is not kept (its news is): bytes
 LONGEST_KEPT = 16_384
 #: seconds after which an enqueued item whose message is gone counts as lost; a worker claims within milliseconds
@@ -61,7 +72,7 @@ LATE = 30.0
 BATCH = 500
 #: bytes by which what waits for a verdict grows until its renditions are stored; measured: 1,200 with one of them
 GROWTH = 2048
-SCRIPTS = ("record", "commit", "pick", "tick", "wake", "fault", "reserve", "slot", "confirm", "pause")
+SCRIPTS = ("record", "commit", "pick", "tick", "wake", "fault", "reserve", "slot", "confirm", "pause", "overview")
 REDIS_SCHEMES = frozenset({"redis", "rediss"})
 #: how often a transition is tried when others write to the same generation at the same time
 MOST_CONFLICTS = 50
@@ -119,7 +130,7 @@ class RedisLedger:
         scripts = _read_scripts(prefix, *databases, here=self._outlet is None, leaves_room=leaves_room)
         made = [self._redis.register_script(text) for text in scripts]
         self._record, self._commit, self._pick, self._tick, self._wake, self._fault, *rest = made
-        self._reserve, self._slot, self._confirm, self._pause = rest
+        self._reserve, self._slot, self._confirm, self._pause, self._overview = rest
         self._silence = SILENCE if fail_fast else 0.0
         self._silent_until = 0.0
 
@@ -136,10 +147,7 @@ class RedisLedger:
             raw, draft = self._load(record_id)
             before = _Before.of(raw, draft)
             result = transition(draft)
-            args = _commit_args(record_id, before, draft, focus)
-            outcome, *sent = self._call(lambda args=args: self._commit(args=args))  # type: ignore[misc]
-            if outcome == "written":
-                self._publish(sent)
+            if self._write(_commit_args(record_id, before, draft, focus)):
                 return result
         raise LedgerUnavailable(f"{record_id} is being written to by too many at once")
 
@@ -154,21 +162,81 @@ class RedisLedger:
     def history(self, task_id: str) -> list[Entry]:
         """See `Ledger.history`."""
         texts = self._call(lambda: self._redis.lrange(self._key("history", task_id), 0, -1))
-        return [Entry.model_validate_json(text) for text in cast(list[str], texts)]
+        return [Entry.model_validate_json(unpack(text)) for text in cast(list[str], texts)]
 
-    def page(self, state: State | None, limit: int, cursor: str | None) -> Page:
+    def timeline(self, record_id: str) -> list[News]:
+        """See `Ledger.timeline`."""
+        lines = self._call(lambda: self._redis.lrange(self._key("timeline", record_id), 0, -1))
+        return [news for line in cast(list[str], lines) if (news := read_line(line))]
+
+    def page(self, state: State | None, limit: int, cursor: str | None, wanted: Filter = ALL) -> Page:
         """See `Ledger.page`."""
-        index = f"{self._prefix}tracked" if state is None else self._key("state", state)
-        ids = self._call(lambda: self._ids_after(index, limit + 1, cursor))
-        keys = [self._record_key(record_id) for record_id, _ in ids[:limit]]
-        texts = cast(list[str | None], self._call(lambda: self._redis.mget(keys))) if keys else []
-        generations = [
-            found
-            for (record_id, _), text in zip(ids, texts, strict=False)
-            if text and (found := _read_leniently(record_id, text))
+        index = self._shortest(wanted.lists(state))
+        found: list[Generation | Submission] = []
+        # A list that tells all that is asked for is read no further than the page goes.
+        size = CHUNK if wanted.text or len(wanted.lists(state)) > 1 else limit + 1
+        for _ in range(max(1, LOOKED_AT // size)):
+            ids = self._call(partial(self._ids_after, index, size, cursor, wanted.until))
+            for place, (record_id, text) in enumerate(self._read_texts(ids), 1):
+                record = _read_leniently(record_id, text) if text else None
+                at = ids[place - 1][1]
+                if wanted.since is not None and at < wanted.since:
+                    return Page(found, None)
+                if record is not None and wanted.fits(record, state):
+                    found.append(record)
+                cursor = f"{at!r}~{record_id}"
+                if len(found) == limit:
+                    return Page(found, cursor if place < len(ids) or len(ids) == size else None)
+            if len(ids) < size:
+                return Page(found, None)
+        return Page(found, cursor)
+
+    def overview(self, most: int = 10) -> Overview:
+        """See `Ledger.overview`."""
+        names = ["total", *Step]
+        args: list[str | int] = [most, HOURS_OF_DAY, " ".join(State), " ".join(Lane), " ".join(names)]
+        seconds, counts, risks, texts, totals, hours, health, faults, *firsts = self._call(
+            lambda: self._overview(args=args)
+        )
+        now = float(seconds)
+        at_risk = [
+            AtRisk(record, float(until))
+            for (record_id, until), text in zip(_pairs(risks), texts, strict=True)
+            if text and (record := _read_leniently(record_id, text))
         ]
-        last = ids[limit - 1] if len(ids) > limit else None
-        return Page(generations, f"{last[1]!r}~{last[0]}" if last else None)
+        begin = (now // HOUR - HOURS_OF_DAY + 1) * HOUR
+        return Overview(
+            now=now,
+            counts=dict(zip(State, counts, strict=False)),
+            uncertain=counts[-2],
+            at_risk=counts[-1],
+            risks=at_risk,
+            spent_today={name: float(total) for name, total in zip(names, totals, strict=True) if total is not None},
+            hours=[Hour(begin + HOUR * place, _read_tallies(dict(_pairs(row)))) for place, row in enumerate(hours)],
+            health=_read_health(
+                now,
+                dict(_pairs(health)),
+                dict(_pairs(faults)),
+                *([float(first) if first else None for first in row] for row in firsts),
+            ),
+        )
+
+    def refresh_lists(self, most: int = 500) -> int:
+        """See `Ledger.refresh_lists`."""
+        notes = f"{self._prefix}health"
+        version, cursor = cast(
+            list[str | None], self._call(lambda: self._redis.hmget(notes, ["lists_version", "lists_cursor"]))
+        )
+        if version == str(LISTS_VERSION):
+            return 0
+        ids = self._call(lambda: self._ids_after(f"{self._prefix}tracked", most, cursor or None))
+        for record_id, _ in ids:
+            self._refresh(record_id)
+        done = len(ids) < most
+        cursor = "" if done else f"{ids[-1][1]!r}~{ids[-1][0]}"
+        noted = {"lists_version": str(LISTS_VERSION) if done else "", "lists_cursor": cursor}
+        self._call(lambda: self._redis.hset(notes, mapping=cast(dict[Any, Any], noted)))
+        return len(ids)
 
     def count(self) -> dict[State, int]:
         """How many generations are in each state."""
@@ -194,10 +262,9 @@ class RedisLedger:
         self._call(lambda: self._redis.hincrby(f"{self._prefix}stats", "sweeps", 1))
         return Tick(due, rescued)
 
-    def stats(self) -> dict[str, int]:
-        """Counters since the ledger began: `callbacks`, `sweeps`, `rescued`."""
-        counted = self._call(lambda: self._redis.hgetall(f"{self._prefix}stats"))
-        return {name: int(value) for name, value in cast(dict[str, str], counted).items()}
+    def stats(self) -> dict[str, float]:
+        """See `Ledger.stats`."""
+        return _read_tallies(cast(dict[str, str], self._call(lambda: self._redis.hgetall(f"{self._prefix}stats"))))
 
     def take_turn(self, name: str, every: float) -> bool:
         """See `Ledger.take_turn`."""
@@ -273,22 +340,8 @@ class RedisLedger:
             for lane in Lane:
                 pipeline.zrange(self._key(index, lane), 0, 0, withscores=True)
         (seconds, _), facts, faults, *firsts = self._call(pipeline.execute)
-        ages = [max(0.0, seconds - first[0][1]) if first else 0.0 for first in firsts]
-        half = len(Lane)
-        # A long backlog that is being worked off is nothing that nobody begins to work on.
-        since_pick = [max(0.0, seconds - float(facts.get(f"picked:{lane}", 0.0))) for lane in Lane]
-        return Health(
-            now=float(seconds),
-            sweep_at=float(facts["sweep_at"]) if "sweep_at" in facts else None,
-            bucket_at=float(facts["bucket_at"]) if "bucket_at" in facts else None,
-            bucket_error=facts.get("bucket_error", ""),
-            overdue=max(ages[:half]),
-            unclaimed=max(map(min, ages[half:], since_pick)),
-            faults=faults,
-            credits=float(facts["credits"]) if facts.get("credits") else None,
-            credits_at=float(facts["credits_at"]) if "credits_at" in facts else None,
-            credits_error=facts.get("credits_error", ""),
-        )
+        waiting = [first[0][1] if first else None for first in firsts]
+        return _read_health(float(seconds), facts, faults, waiting[: len(Lane)], waiting[len(Lane) :])
 
     def server_state(self) -> RedisState | None:
         """See `app.domain.redis_state.KeptInRedis.server_state`."""
@@ -331,18 +384,53 @@ class RedisLedger:
         (seconds, micros), raw, inbox = self._call(pipeline.execute)
         draft = Draft(seconds + micros / 1e6, None, [_read_pending(text) for text in inbox], record_id=record_id)
         if raw and is_submission_id(record_id):
-            draft.submission = Submission.model_validate_json(raw)
+            draft.submission = Submission.model_validate_json(unpack(raw))
         elif raw:
-            draft.generation = Generation.model_validate_json(raw)
+            draft.generation = Generation.model_validate_json(unpack(raw))
         return raw or "", draft
 
-    def _ids_after(self, index: str, count: int, cursor: str | None) -> list[tuple[str, float]]:
-        first = 0
+    def _write(self, args: list[str | int]) -> bool:
+        """Commit; False: somebody else has written in between."""
+        outcome, *sent = self._call(lambda: self._commit(args=args))
+        if outcome == "written":
+            self._publish(sent)
+        return bool(outcome == "written")
+
+    def _refresh(self, record_id: str) -> None:
+        """Write a record as it is, put it on its lists as if it were on none, and take it off those that it should have left."""
+        for _ in range(MOST_CONFLICTS):
+            try:
+                raw, draft = self._load(record_id)
+            except ValueError:
+                return  # as in lists
+            before = replace(_Before.of(raw, draft), standing=Standing(lists=dict.fromkeys(PASSING, math.nan)))
+            if self._write(_commit_args(record_id, before, draft, None)):
+                return
+
+    def _shortest(self, lists: list[str]) -> str:
+        if len(lists) == 1:
+            return f"{self._prefix}{lists[0]}"
+        pipeline = self._redis.pipeline(transaction=False)
+        for name in lists:
+            pipeline.zcard(f"{self._prefix}{name}")
+        sizes = cast(list[int], self._call(pipeline.execute))
+        return f"{self._prefix}{min(zip(sizes, lists, strict=True))[1]}"
+
+    def _read_texts(self, ids: Sequence[tuple[str, float]]) -> list[tuple[str, str | None]]:
+        keys = [self._record_key(record_id) for record_id, _ in ids]
+        texts = cast(list[str | None], self._call(lambda: self._redis.mget(keys))) if keys else []
+        return [(record_id, text) for (record_id, _), text in zip(ids, texts, strict=True)]
+
+    def _ids_after(
+        self, index: str, count: int, cursor: str | None, until: float | None = None
+    ) -> list[tuple[str, float]]:
+        first = 0 if until is None else self._redis.zcount(index, until, "+inf")
         if cursor is not None:
             score, task_id = _read_cursor(cursor)
             rank = cast(int | None, self._redis.zrevrank(index, task_id))
             # A generation that has left this index since is stood in for by its time.
-            first = rank + 1 if rank is not None else self._redis.zcount(index, score, "+inf")
+            beyond = rank + 1 if rank is not None else self._redis.zcount(index, score, "+inf")
+            first = max(first, beyond)
         return cast(
             list[tuple[str, float]], self._redis.zrange(index, first, first + count - 1, desc=True, withscores=True)
         )
@@ -402,8 +490,8 @@ def _read_leniently(record_id: str, text: str) -> Generation | Submission | None
     """For lists: one text that cannot be read must not hide the others. Its step's fault shows it in the health check."""
     model = Submission if is_submission_id(record_id) else Generation
     try:
-        return model.model_validate_json(text)
-    except ValidationError:
+        return model.model_validate_json(unpack(text))
+    except ValueError:
         logging.getLogger("reelkeep").error("record.unreadable %s", record_id)
         return None
 
@@ -421,7 +509,7 @@ class _Before:
 
     raw: str
     seen: int
-    state: str
+    standing: Standing
     agenda: frozenset[Item]
     bills: dict[str, float]
 
@@ -429,8 +517,8 @@ class _Before:
     def of(cls, raw: str, draft: Draft) -> Self:
         record, seen = draft.record, len(draft.pending)
         if record is None:
-            return cls(raw, seen, "", frozenset(), {})
-        return cls(raw, seen, record.state or "", frozenset(record.agenda(pending=seen > 0)), record.bills())
+            return cls(raw, seen, Standing(), frozenset(), {})
+        return cls(raw, seen, Standing.of(record), frozenset(record.agenda(pending=seen > 0)), record.bills())
 
 
 def _commit_args(record_id: str, before: _Before, draft: Draft, focus: Item | None) -> list[str | int]:
@@ -440,24 +528,32 @@ def _commit_args(record_id: str, before: _Before, draft: Draft, focus: Item | No
     places = after.places(draft.now) if isinstance(after, Generation) else {}
     items = [(str(item), repr(at), repr(places[item]) if item in places else "") for item, at in new.items()]
     items += [(str(item), "", "") for item in gone]
-    kept = [entry.model_dump_json() for entry in draft.history if len(entry.raw) <= LONGEST_KEPT]
+    kept = [pack(entry.model_dump_json()) for entry in draft.history if len(entry.raw) <= LONGEST_KEPT]
     names = [(f"alias:{alias}", name) for alias, name in draft.aliases.items()]
     names += [(f"token:{token}", name) for token, name in draft.tokens.items()]
     bills = after.bills().items() if after else ()
+    text = after.model_dump_json(exclude_defaults=True) if after else ""
+    if text and not new:  # it is at rest, as most are
+        text = pack(text)
+    old, new_lists = before.standing.lists, Standing.of(after).lists
+    lists = [(name, repr(score)) for name, score in new_lists.items() if old.get(name) != score]
+    lists += [(name, "") for name in old.keys() - new_lists.keys()]
+    # By its record, a commit that is sent twice is known: what changes nothing there is no news either.
+    news = tell_changes(before.standing, after, draft.now) if text != before.raw else []
     return [
         record_id,
         before.raw,
-        after.model_dump_json(exclude_defaults=True) if after else "",
+        text,
         before.seen,
         draft.settled,
-        before.state,
-        (after.state or "") if after else "",
-        repr(after.tracked_at) if after else "",
+        *_counted(lists),
         *_counted(items),
         len(kept),
         *kept,
         *_counted(names),
         *_counted([(account, repr(credits)) for account, credits in bills if before.bills.get(account) != credits]),
+        *_counted([(*write_line(one), str(int(FORMS[one.name].folds))) for one in news]),
+        *_counted([(name, f"{amount:.12g}") for name, amount in tally(news).items()]),
         str(focus) if focus and not _is_claimed(after, focus) else "",
     ]
 
@@ -465,6 +561,40 @@ def _commit_args(record_id: str, before: _Before, draft: Draft, focus: Item | No
 def _is_claimed(record: Generation | Submission | None, item: Item) -> bool:
     work = record.find_work(item) if record else None
     return work is not None and work.leased
+
+
+def _pairs(flat: Sequence[str]) -> list[tuple[str, str]]:
+    return list(zip(flat[::2], flat[1::2], strict=True))
+
+
+def _read_tallies(counted: Mapping[str, str]) -> dict[str, float]:
+    """Whole numbers stay such."""
+    return {name: float(value) if "." in value else int(value) for name, value in counted.items()}
+
+
+def _read_health(
+    now: float,
+    facts: Mapping[str, str],
+    faults: dict[str, str],
+    due: Sequence[float | None],
+    sent: Sequence[float | None],
+) -> Health:
+    """:param due: by lane, since when something has been due; `sent`: since when something has waited for a worker"""
+    ages = [[max(0.0, now - at) if at else 0.0 for at in row] for row in (due, sent)]
+    # A long backlog that is being worked off is nothing that nobody begins to work on.
+    since_pick = [max(0.0, now - float(facts.get(f"picked:{lane}", 0.0))) for lane in Lane]
+    return Health(
+        now=now,
+        sweep_at=float(facts["sweep_at"]) if "sweep_at" in facts else None,
+        bucket_at=float(facts["bucket_at"]) if "bucket_at" in facts else None,
+        bucket_error=facts.get("bucket_error", ""),
+        overdue=max(ages[0]),
+        unclaimed=max(map(min, ages[1], since_pick)),
+        faults=faults,
+        credits=float(facts["credits"]) if facts.get("credits") else None,
+        credits_at=float(facts["credits_at"]) if "credits_at" in facts else None,
+        credits_error=facts.get("credits_error", ""),
+    )
 
 
 def _counted(rows: Sequence[tuple[str, ...]]) -> list[str | int]:
@@ -480,17 +610,19 @@ def _read_scripts(prefix: str, own: int, broker: int, *, here: bool, leaves_room
         "MESSAGES": ", ".join(f"{step} = [==[{message_template(step)}]==]" for step in Step),
         "QUEUES": ", ".join(f"{lane} = '{lane.queue}'" for lane in Lane),
         "BROKER_IS_HERE": "true" if here else "false",
-        "LEAVES_ROOM": "true" if leaves_room else "false",
         "SHARE": str(FULL),
         "GROWTH": str(GROWTH),
         "OWN_DB": str(own),
         "BROKER_DB": str(broker),
         "HISTORY": str(HISTORY),
+        "TIMELINE": str(TIMELINE),
     }
 
     def fill(name: str) -> str:
+        # The first screen changes nothing, and is looked at above all when memory is short.
+        leaves = leaves_room and name != "overview.lua"
         text = (folder / "prelude.lua").read_text() + (folder / name).read_text()
-        for placeholder, value in values.items():
+        for placeholder, value in (values | {"LEAVES_ROOM": "true" if leaves else "false"}).items():
             text = text.replace(f"@{placeholder}@", value)
         return text
 

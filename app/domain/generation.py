@@ -7,11 +7,12 @@ writes it back only if nobody else wrote in between; so each method is one atomi
 from collections.abc import Iterator
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from app.domain.asked import NOTHING_ASKED, Asked, compare, lines, satisfies
-from app.domain.callbacks import Outcome
+from app.domain.callbacks import Outcome, read_text
 from app.domain.container import Media
+from app.domain.news import LONGEST_REASON, Fact, Teller
 from app.domain.policy import DEAD_ROUNDS, INVISIBLE, Policy
 from app.domain.rendition import FRESH, Order, OrderClaim, Rendition, RenditionState
 from app.domain.states import State
@@ -28,11 +29,16 @@ SAID_OTHERWISE = "; a callback says that it exists: ask for the upgrade to have 
 UNKNOWN_ID = "the vendor does not know this id"
 #: why a rendition is given up of which a manifest told, but not where the vendor has it
 FORGOTTEN = "where the vendor has it was forgotten with the ledger"
+#: what callbacks about the generation itself are noted as
+OWN = "generation"
 #: different things that callbacks may say of one generation before more of them count as repeats
 MOST_HEARD = 32
+#: What is at risk: a file that so many attempts did not bring, or whose link ends within so many seconds; a verdict that took so
+#: many times the wait for the first poll, an upgrade so many times the wait for it.
+MANY_ATTEMPTS, NEAR_END, OVERDUE = 3, 2 * 86400.0, 4.0
 
 
-class Generation(BaseModel):
+class Generation(Teller):
     """One Veo task at the vendor's, and all that we know and want of it. Times are epoch seconds on the ledger's clock."""
 
     # Fields of a newer version are kept, so that old and new workers may run side by side.
@@ -82,6 +88,10 @@ class Generation(BaseModel):
     #: what callbacks have said so far, to know a repeat by
     heard: list[str] = Field(default_factory=list)
     heard_at: float | None = None
+    #: until the verdict: when the first callback came, by the clock of the process that recorded it. For people, not for rules
+    called_at: float | None = None
+    #: while a verdict is overdue: when it will be given up
+    too_late_at: float | None = None
     settle: Work = Field(default_factory=Work)
     manifest: Work = Field(default_factory=Work)
     #: counts what a manifest would show; the newest count that a manifest was written for
@@ -167,6 +177,26 @@ class Generation(BaseModel):
             return f"result {index} has {lines(result.look)} lines already: a {kind} would bring nothing"
         return ""
 
+    @property
+    def is_uncertain(self) -> bool:
+        """Whether an upgrade of it may or may not have been bought."""
+        return any(
+            order.taken and not order.confirmed and not rendition.ended and not rendition.url
+            for rendition in self.renditions
+            if (order := rendition.order) is not None
+        )
+
+    @property
+    def risk_until(self) -> float | None:
+        """When it will be too late for what is overdue or keeps failing; None: nothing is."""
+        ends = [self.too_late_at, *(rendition.too_late_at for rendition in self.renditions)]
+        return min((end for end in ends if end is not None), default=None)
+
+    @property
+    def upgrade_kinds(self) -> set[Kind]:
+        """The upgrades that it has or is to have."""
+        return {*self.upgrades, *(rendition.kind for rendition in self.renditions if rendition.kind in UPGRADES)}
+
     def find_work(self, item: Item) -> Work | None:
         """The work that an item stands for."""
         if item.kind is None:
@@ -207,6 +237,7 @@ class Generation(BaseModel):
         """A generation that we hear of for the first time."""
         generation = cls(task_id=task_id, tracked_at=now, waiting_since=now, upgrades=list(policy.upgrades))
         generation.settle.at = now + policy.first_poll_after
+        generation.tell(now, "generation.tracked")
         return generation
 
     def adopt(self, submission: Submission, now: float) -> bool:
@@ -218,6 +249,7 @@ class Generation(BaseModel):
             self.submission, self.parent, self.price = submission.id, submission.parent, submission.price
             self.request, self.asked = submission.request.shown(), submission.request.asked
             self.fingerprint = submission.fingerprint
+            self.tell(now, "generation.linked", id=submission.id)
             self._changed(now)
         self.set_labels(submission.labels, now)
         self.want_upgrades(submission.upgrades, now)
@@ -279,8 +311,9 @@ class Generation(BaseModel):
         elif self.verdict is not Progress.SUCCEEDED and (self.given_up or self.verdict is Progress.FAILED):
             self.verdict, self.given_up, self.doubt_since = Progress.GENERATING, False, None
             self.code, self.msg, self.error, self.verdict_at, self.verdict_from = 0, "", "", None, ""
-            self.waiting_since = now
+            self.waiting_since, self.too_late_at = now, None
             self.settle.put_back(now)
+            self.tell(now, "retry.asked")
             self._changed(now)
             return 1
         for rendition in self.renditions:
@@ -288,20 +321,44 @@ class Generation(BaseModel):
         again = [rendition for rendition in self.renditions if rendition.state is RenditionState.FAILED]
         for rendition in again:
             self._try_again(rendition, now)
+        if again or reopened:
+            self.tell(now, "retry.asked")
         return len(again) + reopened
 
     # --- news ----------------------------------------------------------------------------------------------------------
 
-    def count_callback(self, said: str, now: float) -> bool:
-        """Count a callback by what it said. False: it is a repeat."""
+    def count_callback(
+        self, said: str, now: float, *, route: str = "", trust: str = "", came_at: float | None = None
+    ) -> bool:
+        """Count a callback by what it said. False: it is a repeat.
+
+        :param said: begins with `OWN` if it is about the generation itself, and not about an upgrade
+        :param route: where it came in
+        :param trust: what authenticates it
+        :param came_at: when it was recorded
+        """
         self.received += 1
         self.heard_at = now
         self._changed(now)
-        if said in self.heard or len(self.heard) >= MOST_HEARD:
+        is_repeat = said in self.heard or len(self.heard) >= MOST_HEARD
+        late = said.startswith(OWN) and self._went_uncalled
+        facts = {"trust": trust or None, "route": route or None, "duplicate": is_repeat or None}
+        self.tell(now, "callback.received", **facts, late=late)
+        if self.verdict is not Progress.SUCCEEDED and self.called_at is None:
+            self.called_at = min(now, came_at or now)
+        if is_repeat:
             self.duplicates += 1
             return False
         self.heard.append(said)
         return True
+
+    def note_answer(self, answer: str, now: float, kind: Kind | None = None, index: int | None = None) -> None:
+        """The vendor was asked for a verdict, or about an upgrade.
+
+        :param answer: what it said, or why it could not be asked
+        """
+        asked = {"kind": kind and str(kind), "index": index}
+        self.tell(now, "poll.answered", answer=read_text(answer)[:LONGEST_REASON], **asked)
 
     def doubt(self, outcome: Outcome, now: float) -> None:
         """A callback about the verdict came: if it contradicts a failure or a giving-up, the vendor is asked anew."""
@@ -325,8 +382,10 @@ class Generation(BaseModel):
             self._note_missing(verdict.urls, now)
         if verdict.progress is Progress.SUCCEEDED and verdict.urls:
             self._succeed(verdict, source, now)
+            self.called_at = None
         elif verdict.progress is Progress.FAILED and self.verdict is Progress.GENERATING:
             self._set_verdict(verdict, source, now)
+            self.called_at = None
         elif verdict.progress is Progress.FAILED and now - (self.doubt_since or now) > INVISIBLE:
             self._end_doubt(now)  # said again, and not in the moments in which the vendor's records may lag
         elif (
@@ -337,6 +396,10 @@ class Generation(BaseModel):
     def hear_credits(self, credits: float | None, now: float) -> None:
         """What the vendor says that it took for the generation, if it says so."""
         if credits is not None and credits != self.credits:
+            if self.submission:
+                before = self.price if self.credits is None else self.credits
+                kind = "extension" if self.parent else "generation"
+                self.tell(now, "purchase.billed", kind=kind, credits=credits, more=credits - before)
             self.credits = credits
             self._changed(now)
 
@@ -350,6 +413,7 @@ class Generation(BaseModel):
         :param trouble: why the vendor could not be asked. While that lasts nothing is given up that the vendor may still hold.
         """
         if not self.undecided:
+            self.too_late_at = None
             self.settle.put_back(None)
             return
         if not self.given_up:
@@ -361,6 +425,7 @@ class Generation(BaseModel):
         if now >= end:
             self._give_up(now, policy)
             return
+        self.too_late_at = end if now - began >= OVERDUE * policy.first_poll_after else None
         since = max(began, self.heard_at or 0.0)
         expected = self.heard_at is not None
         self.settle.put_back(min(end, now + policy.poll_pause(now - since, expected=expected)))
@@ -384,6 +449,9 @@ class Generation(BaseModel):
 
     def store(self, rendition: Rendition, key: str, size: int, sha256: str, media: Media, now: float) -> None:
         """A rendition is safe: checked, uploaded and confirmed."""
+        if rendition.state is not RenditionState.STORED:
+            seconds = None if rendition.known_at is None else round(max(0.0, now - rendition.known_at), 2)
+            self._tell_of(rendition, now, "rendition.stored", bytes=size, attempt=rendition.attempts, seconds=seconds)
         rendition.end(RenditionState.STORED)
         rendition.key, rendition.bytes, rendition.sha256 = key, size, sha256
         rendition.width, rendition.height, rendition.seconds = media.width, media.height, media.seconds
@@ -403,6 +471,9 @@ class Generation(BaseModel):
         if now - rendition.since >= policy.link_lifetime:
             self.fail(rendition, f"given up at the end of the link's life: {error}", now)
             return
+        self._tell_of(rendition, now, "attempt.failed", attempt=rendition.attempts, reason=error)
+        if rendition.attempts >= MANY_ATTEMPTS:
+            rendition.too_late_at = rendition.link_end(self.made_at)
         rendition.work.put_back(now + policy.retry_pause(rendition.attempts, chance))
 
     def drop_link(self, rendition: Rendition, error: str, now: float, policy: Policy, chance: float) -> None:
@@ -422,6 +493,7 @@ class Generation(BaseModel):
         else:
             self._try_later(rendition, f"{error}; trying a fresh link", now, policy, chance)
         if not rendition.ended:
+            self._tell_of(rendition, now, "link.renewed", how="address" if url else "link")
             rendition.url, rendition.link, rendition.link_until = url or rendition.url, link, now + FRESH
 
     def find_dead(self, rendition: Rendition, error: str, now: float, policy: Policy, chance: float) -> None:
@@ -436,6 +508,8 @@ class Generation(BaseModel):
 
     def fail(self, rendition: Rendition, error: str, now: float) -> None:
         """Give a rendition up, by name."""
+        if rendition.state is not RenditionState.STORED:
+            self._tell_of(rendition, now, "rendition.failed", reason=error)
         rendition.end(RenditionState.FAILED, error)
         self._changed(now)
         self.want_upgrades([], now)
@@ -460,6 +534,7 @@ class Generation(BaseModel):
             price = policy.price(kind)
             rendition.order = Order(intended_at=now, token=token, asked_at=rendition.last_asked, price=price)
             rendition.orders += 1
+            self._tell_of(rendition, now, "purchase.intended", credits=price)
             # A manifest has to tell of an order: who reads it after the ledger was lost must not order anew.
             self._changed(now)
         order = rendition.order
@@ -500,7 +575,9 @@ class Generation(BaseModel):
         if now - order.asked_at < policy.repeat_pause(rendition.kind) or (order.arrived and not repeats):
             return False
         # The request before this one went unanswered: whatever comes of this one, that one may have been charged.
-        order.taken = order.taken or order.arrived
+        if order.arrived and not order.taken:
+            order.taken = True
+            self._tell_of(rendition, now, "purchase.uncertain", reason="the request before went unanswered")
         order.asked_at, order.arrived = now, True
         order.asks += 1
         return True
@@ -545,6 +622,15 @@ class Generation(BaseModel):
         if rendition.order is not None and task_id and task_id != self.task_id:
             rendition.order.alias = task_id
 
+    def bill_order(self, rendition: Rendition, credits: float | None, now: float) -> None:
+        """What the vendor says that it took for an upgrade, if it says so."""
+        order = rendition.order
+        if order is None or credits is None or credits == order.credits:
+            return
+        if order.confirmed:
+            self._tell_of(rendition, now, "purchase.billed", credits=credits, more=credits - order.cost)
+        order.credits = credits
+
     def hear_order(self, rendition: Rendition, answer: OrderAnswer, now: float, policy: Policy) -> None:
         """Take in the vendor's answer about an upgrade."""
         order = rendition.order
@@ -555,8 +641,7 @@ class Generation(BaseModel):
             return
         known = order.alias, order.taken, order.confirmed, order.credits
         self.name_order(rendition, answer.task_id)
-        if answer.credits is not None:
-            order.credits = answer.credits
+        self.bill_order(rendition, answer.credits, now)
         refused = answer.progress in (OrderProgress.NOT_YET, OrderProgress.UNAVAILABLE)
         order.arrived = order.arrived and not refused
         order.taken = order.taken or order.arrived
@@ -564,6 +649,11 @@ class Generation(BaseModel):
         order.confirmed = order.confirmed or answer.progress in (OrderProgress.ORDERED, OrderProgress.READY)
         if known != (order.alias, order.taken, order.confirmed, order.credits):
             self._changed(now)
+        was_taken, was_confirmed = known[1], known[2]
+        if order.confirmed and not was_confirmed:
+            self._tell_of(rendition, now, "purchase.accepted", credits=order.cost)
+        elif order.taken and not was_taken:
+            self._tell_of(rendition, now, "purchase.uncertain", reason=answer.msg or f"code {answer.code}")
         rendition.error = answer.msg if answer.progress in (OrderProgress.NOT_YET, OrderProgress.UNCERTAIN) else ""
         # A code 500 may be a passing fault; several in a row, after a callback that reported failure, are the confirmation.
         order.denials = order.denials + 1 if order.reported and answer.code in (500, 501) else 0
@@ -579,6 +669,8 @@ class Generation(BaseModel):
             self._end_upgrade(rendition, f"nothing within {age:.0f} s; last: {last}", now)
         else:
             pause = policy.poll_pause(age, expected=False)
+            overdue = order.taken and age >= OVERDUE * policy.upgrade_pause(rendition.kind)
+            rendition.too_late_at = order.intended_at + policy.give_up_after if overdue else None
             rendition.work.put_back(now + (policy.upgrade_pause(rendition.kind) if first else pause))
         order.news = False
 
@@ -612,6 +704,7 @@ class Generation(BaseModel):
         if not self.manifest.holds(fence):
             self._changed(now)
             return False
+        self.tell(now, "manifest.written")
         self.written = max(self.written, changes)
         self.manifest_error, self.manifest_failures = "", 0
         self.manifest.put_back(now if self.changes > self.written else None)
@@ -622,6 +715,7 @@ class Generation(BaseModel):
     def postpone_manifest(self, fence: int, error: str, now: float, policy: Policy, chance: float) -> None:
         """The manifest could not be written: say why, and try again later."""
         if self.manifest.holds(fence):
+            self.tell(now, "manifest.failed", reason=error)
             self.manifest_error = error
             self.manifest_failures += 1
             self.manifest.put_back(now + policy.retry_pause(self.manifest_failures, chance))
@@ -641,10 +735,10 @@ class Generation(BaseModel):
         for kind, index, url in _by_rendition(verdict):
             rendition = self.find(kind, index)
             if rendition is None:
-                self._want(kind, index, now).url = url
+                self._locate(self._want(kind, index, now), url, now)
             elif rendition.state is RenditionState.UNAVAILABLE:
                 self._try_again(rendition, now)
-                rendition.url = url
+                self._locate(rendition, url, now)
             elif rendition.forgotten and not rendition.ended:
                 self._receive_url(rendition, url, now)
         if verdict.main is Kind.RESULT:
@@ -710,6 +804,7 @@ class Generation(BaseModel):
 
     def _give_up(self, now: float, policy: Policy) -> None:
         self.settle.put_back(None)
+        self.too_late_at = None
         if self.verdict is Progress.SUCCEEDED:  # what is missing stays visible
             self.given_up = True
             for rendition in self._list_forgotten():
@@ -723,13 +818,16 @@ class Generation(BaseModel):
 
     def _lose(self, error: str, now: float) -> None:
         self.settle.put_back(None)
-        self.given_up, self.verdict_at, self.error = True, now, error
+        self.given_up, self.verdict_at, self.error, self.too_late_at = True, now, error, None
         self._changed(now)
 
     def _set_verdict(self, verdict: Verdict, source: str, now: float) -> None:
         self.verdict, self.given_up, self.doubt_since = verdict.progress, False, None
         self.verdict_at, self.verdict_from = now, source
         self.code, self.msg, self.error = verdict.code, verdict.msg, ""
+        self.too_late_at = None
+        uncalled = self._went_uncalled
+        self.tell(now, "verdict", outcome=str(verdict.progress), source=source, code=verdict.code, missing=uncalled)
         self.settle.put_back(None)
         self._changed(now)
 
@@ -744,7 +842,7 @@ class Generation(BaseModel):
     def _receive_upgrade(self, rendition: Rendition, urls: Urls, now: float) -> None:
         self._receive_url(rendition, next(url for url in urls.result if url), now)
         if urls.image and self.find(Kind.IMAGE, rendition.index) is None:
-            self._want(Kind.IMAGE, rendition.index, now).url = urls.image[0]
+            self._locate(self._want(Kind.IMAGE, rendition.index, now), urls.image[0], now)
         self._end_search(rendition, urls, "the vendor names none", now)
 
     def _hear_of_picture(self, video: Rendition, answer: OrderAnswer, now: float, policy: Policy) -> None:
@@ -768,13 +866,15 @@ class Generation(BaseModel):
                 self.fail(picture, f"{FORGOTTEN}: {reason}", now)
 
     def _receive_url(self, rendition: Rendition, url: str, now: float) -> None:
-        rendition.url, rendition.error, rendition.forgotten = url, "", False
+        rendition.error, rendition.forgotten = "", False
         rendition.state = RenditionState.WANTED
+        self._locate(rendition, url, now)
         rendition.work.put_back(now)
 
     def _try_again(self, rendition: Rendition, now: float) -> None:
         rendition.state, rendition.error, rendition.since = RenditionState.WANTED, "", now
         rendition.dead_rounds, rendition.dead_since = 0, None
+        rendition.known_at = now if rendition.url else None
         rendition.work.put_back(now)
         if rendition.forgotten:
             self.seek(rendition, now)
@@ -785,8 +885,26 @@ class Generation(BaseModel):
 
     def _end_upgrade(self, rendition: Rendition, reason: str, now: float) -> None:
         rendition.end(RenditionState.UNAVAILABLE, reason)
+        self._tell_of(rendition, now, "rendition.unavailable", reason=reason)
+        if rendition.refused:
+            self._tell_of(rendition, now, "purchase.refused", reason=reason)
         self._end_search(rendition, Urls(), reason, now)
         self._changed(now)
+
+    def _locate(self, rendition: Rendition, url: str, now: float) -> None:
+        """It is known where the vendor serves it: the first callback about a verdict was the first word of it."""
+        rendition.url, rendition.too_late_at = url, None
+        rendition.known_at = now if self.called_at is None else self.called_at
+        if (end := rendition.link_end(self.made_at)) - now < NEAR_END:
+            rendition.too_late_at = end
+
+    def _tell_of(self, rendition: Rendition, now: float, name: str, **facts: Fact) -> None:
+        self.tell(now, name, kind=str(rendition.kind), index=rendition.index, **facts)
+
+    @property
+    def _went_uncalled(self) -> bool:
+        """A poll has brought the verdict of a new generation, and no callback about it has come so far."""
+        return self.verdict_from == "poll" and not self.old and not any(said.startswith(OWN) for said in self.heard)
 
     def _changed(self, now: float) -> None:
         """Something that a manifest shows has changed: have it written, once there is something to show."""

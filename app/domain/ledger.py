@@ -7,7 +7,11 @@ from typing import Protocol, TypeVar
 
 from pydantic import BaseModel
 
+from app.domain.finding import ALL, Filter
 from app.domain.generation import Generation
+from app.domain.health import Health
+from app.domain.news import News
+from app.domain.overview import Overview
 from app.domain.rendition import Rendition
 from app.domain.states import State
 from app.domain.submission import Submission
@@ -119,32 +123,6 @@ class Tick:
 
 
 @dataclass(frozen=True)
-class Health:
-    """What the last sweeps found. Times are epoch seconds on the ledger's clock."""
-
-    now: float
-    sweep_at: float | None
-    bucket_at: float | None
-    bucket_error: str
-    #: age in seconds of the item that has been due longest without being enqueued
-    overdue: float
-    #: seconds for which messages have waited in a lane and nobody has taken one up
-    unclaimed: float
-    #: items whose step keeps failing, with the reason
-    faults: dict[str, str]
-    #: the vendor account's balance when it was last looked at, and why it could not be
-    credits: float | None = None
-    credits_at: float | None = None
-    credits_error: str = ""
-
-    def warn_of_account(self, below: float | None) -> str:
-        """What is wrong with the vendor's account; empty if nothing is, as far as is known. :param below: credits"""
-        if self.credits is not None and below is not None and self.credits < below:
-            return f"{self.credits:.12g} credits left, less than REELKEEP_CREDITS_WARN_BELOW ({below:.12g}): top up"
-        return f"the balance could not be read: {self.credits_error}" if self.credits_error else ""
-
-
-@dataclass(frozen=True)
 class Slot:
     """What came of asking for a slot."""
 
@@ -175,7 +153,8 @@ class Ledger(Protocol):
 
         The transition may run several times, each time on a fresh draft, if others write in between: it must do nothing but
         change the draft. What is due at once is enqueued in the same step, and bills that have become known (`Generation.bills`)
-        replace what was reserved.
+        replace what was reserved. What the record tells (`Generation.news`) is counted and put on its timeline, once and in the
+        same step.
 
         :param focus: the item being worked on: it leaves the index if it is no longer on the generation's agenda
         """
@@ -196,8 +175,33 @@ class Ledger(Protocol):
         """The callbacks that are kept, oldest first."""
         ...
 
-    def page(self, state: State | None, limit: int, cursor: str | None) -> Page:
-        """Generations, newest first. :raises ValueError: no cursor of ours"""
+    def timeline(self, record_id: str) -> list[News]:
+        """What has happened to a generation or a submission, oldest first; repeats in a row as one."""
+        ...
+
+    def page(self, state: State | None, limit: int, cursor: str | None, wanted: Filter = ALL) -> Page:
+        """Generations, newest first.
+
+        Where no single list tells what is wanted (see `Filter`), only so many records are looked at in one call: the page may
+        hold fewer than `limit`, even none, and still have a cursor to go on with.
+
+        :raises ValueError: no cursor of ours
+        """
+        ...
+
+    def overview(self, most: int = 10) -> Overview:
+        """All that the first screen shows, in one round trip. :param most: how many of those at risk are given"""
+        ...
+
+    def stats(self) -> dict[str, float]:
+        """What was counted since the ledger began: see `app.domain.tallies`."""
+        ...
+
+    def refresh_lists(self, most: int = 500) -> int:
+        """Put records that an older version has written on the lists that it did not have, as many in each call.
+
+        Gives how many were looked at: none, once it has come through.
+        """
         ...
 
     def tally(self, name: str, window: float) -> tuple[int, float]:

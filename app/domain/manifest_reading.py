@@ -201,6 +201,7 @@ def restore(
     )
     _restore_error(generation, shown)
     _resume(generation, now, repeats_are_questions)
+    generation.tell(now, "generation.rebuilt")
     return generation
 
 

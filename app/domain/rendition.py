@@ -86,6 +86,10 @@ class Rendition(BaseModel):
     link_until: float = 0.0
     attempts: int = 0
     error: str = ""
+    #: while something is wrong with it: when it will be too late
+    too_late_at: float | None = None
+    #: while it is not stored: since when it is known where the vendor serves it
+    known_at: float | None = None
     #: how many times in a row the link was dead and could not be renewed
     dead_rounds: int = 0
     dead_since: float | None = None
@@ -142,10 +146,14 @@ class Rendition(BaseModel):
         """
         if self.link and self.link_until > now:
             return self.link_until
-        bought = self.kind in UPGRADES or self.kind is Kind.IMAGE
-        end = (self.since if bought or made_at is None else min(made_at, self.since)) + RETENTION
+        end = self.link_end(made_at)
         # Who comes too late anyway must hold up nobody who does not; nor who keeps failing those who were never tried.
         return (end if end > now else now + RETENTION) + min(self.attempts, MOST_SETBACKS) * SETBACK
+
+    def link_end(self, made_at: float | None) -> float:
+        """When the vendor deletes it, as far as is known. :param made_at: see `place`"""
+        bought = self.kind in UPGRADES or self.kind is Kind.IMAGE
+        return (self.since if bought or made_at is None else min(made_at, self.since)) + RETENTION
 
     @property
     def denied(self) -> bool:
@@ -165,7 +173,7 @@ class Rendition(BaseModel):
         """Come to an end. Nothing undoes `stored`."""
         if self.state is RenditionState.STORED:
             return
-        self.state, self.error = state, error
+        self.state, self.error, self.too_late_at, self.known_at = state, error, None, None
         self.work.put_back(None)
 
 

@@ -12,9 +12,10 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from app.domain.callbacks import Callback, Outcome
+from app.domain.news import Teller
 from app.domain.policy import Policy
 from app.domain.requests import ExtendRequest, Request
 from app.domain.states import State
@@ -22,7 +23,7 @@ from app.domain.vendor import SubmitAnswer, SubmitProgress
 from app.domain.work import Item, Kind, Step, Work
 
 
-class Submission(BaseModel):
+class Submission(Teller):
     """One request to create something. Times are epoch seconds on the ledger's clock."""
 
     # Fields of a newer version are kept, so that old and new workers may run side by side.
@@ -84,6 +85,16 @@ class Submission(BaseModel):
         return self.request.task_id if isinstance(self.request, ExtendRequest) else ""
 
     @property
+    def what(self) -> str:
+        """What it is to create."""
+        return "extension" if isinstance(self.request, ExtendRequest) else "generation"
+
+    @property
+    def is_uncertain(self) -> bool:
+        """Whether nobody knows if it was created."""
+        return self.state is State.UNCERTAIN
+
+    @property
     def to_be_sent(self) -> bool:
         """Whether the request is still to go out."""
         return not self.task_id and self.progress is None
@@ -129,7 +140,7 @@ class Submission(BaseModel):
         if fence is None:
             return None
         if self.to_be_sent and self.sent_at is not None:
-            self._doubt("the worker ended before the vendor's answer was recorded")
+            self._doubt("the worker ended before the vendor's answer was recorded", now)
         return fence
 
     def may_send(self, fence: int, now: float, policy: Policy) -> int | None:
@@ -142,6 +153,7 @@ class Submission(BaseModel):
         self.began = now if self.began is None else self.began
         self.sent_at = now
         self.sends += 1
+        self.tell(now, "purchase.intended", kind=self.what, credits=self.price)
         return self.sends
 
     def postpone(self, fence: int, reason: str, until: float) -> None:
@@ -161,6 +173,8 @@ class Submission(BaseModel):
 
     def learn(self, task_id: str, now: float) -> None:
         """The vendor's id is known: from the answer, from a callback, or from the user."""
+        if not self.task_id:
+            self.tell(now, "purchase.accepted", kind=self.what, credits=self.price)
         self.task_id, self.progress, self.given_up = task_id, SubmitProgress.CREATED, False
         self.error = ""
         if not self.work.leased:  # whoever holds it hands it over
@@ -174,7 +188,7 @@ class Submission(BaseModel):
             self.learn(callback.task_id, now)
         elif callback.outcome is Outcome.FAILED and self.sent_at is not None:
             # `data` was null: it failed, and what its id was is not said (veo-api §4).
-            self._refuse(callback.code, callback.msg, "it was created and failed")
+            self._refuse(callback.code, callback.msg, "it was created and failed", now)
 
     def wait(self, fence: int, now: float, policy: Policy) -> None:
         """Nothing to send and no id yet: look again when it is time to give up."""
@@ -190,10 +204,10 @@ class Submission(BaseModel):
         else:
             self.work.put_back(self._end(policy))
 
-    def unlearn(self, policy: Policy) -> None:
+    def unlearn(self, policy: Policy, now: float) -> None:
         """The generation of that id has come of another submission: what became of this one is as unknown as before."""
         self.task_id = ""
-        self._doubt("a callback named a generation that another submission has brought about")
+        self._doubt("a callback named a generation that another submission has brought about", now)
         self.work.put_back(self._end(policy))
 
     def link(self) -> None:
@@ -208,6 +222,7 @@ class Submission(BaseModel):
             return False
         if self.progress is SubmitProgress.REFUSED:
             self.progress, self.code, self.msg, self.error, self.began = None, 0, "", "", None
+        self.tell(now, "retry.asked")
         self.work.put_back(now)
         return True
 
@@ -225,18 +240,23 @@ class Submission(BaseModel):
                 f"not taken within {policy.give_up_after:g} s" if busy else "the vendor refused it, nothing was created"
             )
             self.sent_at = None
-            self._refuse(answer.code, answer.msg, what)
+            self._refuse(answer.code, answer.msg, what, now)
         else:
             self.code, self.msg = answer.code, answer.msg
-            self._doubt(said)
+            self._doubt(said, now)
             self.work.put_back(self._end(policy))
 
-    def _refuse(self, code: int, msg: str, what: str) -> None:
+    def _refuse(self, code: int, msg: str, what: str, now: float) -> None:
+        if self.sent_at is None:
+            self.tell(now, "purchase.refused", kind=self.what, reason=msg or f"code {code}")
+        else:
+            self.tell(now, "verdict", outcome="failed", source="callback", code=code)
         self.progress, self.code, self.msg, self.given_up = SubmitProgress.REFUSED, code, msg, False
         self.error = f"{what}: {msg or f'code {code}'}"
         self.work.put_back(None)
 
-    def _doubt(self, why: str) -> None:
+    def _doubt(self, why: str, now: float) -> None:
+        self.tell(now, "purchase.uncertain", kind=self.what, reason=why)
         self.progress = SubmitProgress.UNCERTAIN
         self.error = (
             f"it may or may not have been created ({why}), so it is not sent again. If it was, its callback settles this, "

@@ -5,7 +5,7 @@ from functools import partial
 
 from app.domain.callbacks import Callback, Outcome, UnreadableCallback, parse_callback
 from app.domain.errors import VendorBusy, VendorUnreachable
-from app.domain.generation import Generation
+from app.domain.generation import OWN, Generation
 from app.domain.ledger import Draft, Ledger, Pending, Route, Trust
 from app.domain.policy import Policy
 from app.domain.rendition import Rendition, RenditionState
@@ -87,6 +87,8 @@ def _finish(draft: Draft, claim: _Claim, verdict: Verdict | None, trouble: str, 
     generation = draft.generation
     if generation is None:
         return None
+    if claim.ask and (verdict is not None or trouble):
+        generation.note_answer(str(verdict.progress) if verdict else trouble, draft.now)
     if verdict is not None:
         generation.hear(verdict, claim.source, draft.now)
     silent = generation.undecided and generation.settle.at is None
@@ -101,12 +103,14 @@ def _take_in(generation: Generation, pending: Pending, draft: Draft, confirm: bo
     fresh = pending.entry.trust is not Trust.STALE
     kind, index = _subject(generation, pending)
     order = f"#{pending.order}" if pending.order > 1 else ""
-    subject = f"{kind}/{index}{order}" if kind else "generation"
+    subject = f"{kind}/{index}{order}" if kind else OWN
     # Apart from those that prove more: what an old signature tells first must not make the true one a repeat.
     age = "" if fresh else " (old signature)"
-    new = generation.count_callback(f"{subject} {callback.outcome} {callback.code}{age}", draft.now)
+    entry = pending.entry
+    said = f"{subject} {callback.outcome} {callback.code}{age}"
+    new = generation.count_callback(said, draft.now, route=entry.route, trust=entry.trust, came_at=entry.at)
     if new:
-        draft.history.append(pending.entry)
+        draft.history.append(entry)
     if kind is not None and _is_about_former_order(generation.find(kind, index), pending):
         return False
     if kind is not None:
@@ -186,7 +190,7 @@ def _name_order(draft: Draft, rendition: Rendition | None, callback: Callback, f
     if draft.generation is None or rendition is None or rendition.order is None:
         return
     if fresh and _is_plausible(callback.credits, rendition.order.price):
-        rendition.order.credits = callback.credits
+        draft.generation.bill_order(rendition, callback.credits, draft.now)
     if not rendition.order.alias:
         draft.generation.name_order(rendition, callback.task_id)
     if rendition.order.alias:

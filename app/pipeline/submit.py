@@ -164,6 +164,7 @@ def _record(submission: Submission, draft: Draft) -> Accepted:
         return _recognise(draft.submission, submission)
     draft.submission = submission.model_copy(update={"tracked_at": draft.now}, deep=True)
     draft.submission.work.at = draft.now
+    draft.submission.tell(draft.now, "generation.requested", what=submission.what, credits=submission.price)
     draft.tokens[submission.token] = submission.id
     return Accepted(Acceptance.ACCEPTED, draft.submission)
 
@@ -308,4 +309,4 @@ def _link(fence: int, adopted: bool, passed_on: int, policy: Policy, draft: Draf
         submission.link()
         draft.tokens[submission.token] = submission.task_id
     else:
-        submission.unlearn(policy)
+        submission.unlearn(policy, draft.now)

@@ -92,6 +92,15 @@ def _is_over(ledger: Ledger, folder: str) -> bool:
     return rendition is None or rendition.ended
 
 
+def refresh_lists(ledger: Ledger) -> None:
+    """After an update: put what an older version has written on the lists that it did not have, some of it in each call.
+
+    Costs one look once it has come through. :raises LedgerUnavailable:
+    """
+    if refreshed := ledger.refresh_lists():
+        log_event("lists.refreshed", records=refreshed)
+
+
 def check_account(ledger: Ledger, vendor: Vendor, warn_below: float | None) -> None:
     """See what is left in the vendor's account, every few minutes. :raises LedgerUnavailable:
 

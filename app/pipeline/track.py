@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from app.domain.generation import Generation
 from app.domain.ledger import Draft, Ledger
+from app.domain.news import News
 from app.domain.policy import Policy
 from app.domain.submission import Submission
 from app.domain.work import Item, Kind, Step, is_submission_id
@@ -107,6 +108,16 @@ def retry(record_id: str, ledger: Ledger) -> tuple[int, Generation | Submission 
         return (int(record.retry(draft.now)) if record else 0), record
 
     return ledger.change(record_id, transition)
+
+
+def look_back(record: Generation | Submission, ledger: Ledger) -> list[News]:
+    """What has happened to it, oldest first; to a generation also what has happened to the submission that it has come of.
+
+    :raises LedgerUnavailable:
+    """
+    ids = [record.id] if isinstance(record, Submission) else [record.submission, record.task_id]
+    told = [news for record_id in ids if record_id for news in ledger.timeline(record_id)]
+    return sorted(told, key=lambda news: news.at)
 
 
 def look_up(record_id: str, ledger: Ledger, policy: Policy) -> Generation | Submission | None:

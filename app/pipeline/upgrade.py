@@ -143,6 +143,7 @@ def _finish(draft: Draft, item: Item, claim: OrderClaim, answer: OrderAnswer, po
     if draft.generation is None or rendition is None or rendition.orders != claim.order:
         return
     if rendition.work.holds(claim.fence):
+        draft.generation.note_answer(str(answer.progress), draft.now, rendition.kind, rendition.index)
         draft.generation.hear_order(rendition, answer, draft.now, policy)
     else:
         draft.generation.name_order(rendition, answer.task_id)

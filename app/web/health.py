@@ -4,7 +4,8 @@ from flask import Blueprint, Response, jsonify
 
 from app.domain.checkup import Level, Remark
 from app.domain.errors import LedgerUnavailable
-from app.domain.ledger import Health, Ledger
+from app.domain.health import Health
+from app.domain.ledger import Ledger
 from app.domain.redis_state import KeptInRedis, judge
 from app.web.answers import AliveView, ReadyView
 

@@ -14,6 +14,7 @@ from typing import Any, cast
 
 import redis
 
+from app.adapters.packing import unpack
 from app.adapters.redis_ledger import PREFIX
 from app.domain.states import State
 from app.domain.work import LANES, Item, Kind, Lane, Step, is_submission_id
@@ -238,7 +239,7 @@ class Watch:
         return [
             (item, work)
             for item, text in zip(wanted, texts, strict=True)
-            if text and (work := _find_work(item, json.loads(text)))
+            if text and (work := _find_work(item, json.loads(unpack(text))))
         ]
 
     def _find_uncertain_orders(self, task_ids: Iterable[str]) -> set[Item]:
@@ -246,7 +247,9 @@ class Watch:
         found: set[Item] = set()
         for task_id in task_ids:
             text = cast(str | None, self._redis.get(f"{PREFIX}gen:{task_id}"))
-            left = [one for one in json.loads(text or "{}").get("renditions", ()) if one.get("state") not in ENDED]
+            left = [
+                one for one in json.loads(unpack(text or "{}")).get("renditions", ()) if one.get("state") not in ENDED
+            ]
             orders = [one for one in left if one.get("order", {}).get("asks") and not one["order"].get("alias")]
             if orders == left and not any(one.get("url") or one["work"].get("leased") for one in left):
                 found |= {Item(Step.UPGRADE, task_id, Kind(one["kind"]), one.get("index", 0)) for one in left}

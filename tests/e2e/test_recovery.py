@@ -17,6 +17,7 @@ import boto3
 import pytest
 import redis
 
+from app.adapters.packing import unpack
 from app.adapters.redis_ledger import RedisLedger
 from tests.support.fleet import Fleet, running_fleet
 from tests.support.waiting import wait_for
@@ -223,8 +224,8 @@ def test_a_replay_that_does_bring_something_says_so(forgetful: Fleet, replayed: 
     task_id = forgetful.generate()
     forgetful.await_state(task_id)
     await_manifest(forgetful, task_id)
-    client = redis.Redis.from_url(forgetful.stack.redis_url)
-    record = json.loads(client.get(f"reelkeep:gen:{task_id}") or "")  # type: ignore[arg-type]
+    client = redis.Redis.from_url(forgetful.stack.redis_url, decode_responses=True)
+    record = json.loads(unpack(client.get(f"reelkeep:gen:{task_id}") or ""))  # type: ignore[arg-type]
     given_up = {name: value for name, value in record.items() if name not in ("renditions", "complete_at", "verdict")}
     client.set(f"reelkeep:gen:{task_id}", json.dumps(given_up | {"given_up": True}))
     run = reelkeep(forgetful, "replay", "--id", task_id, "--since", "2000-01-01")

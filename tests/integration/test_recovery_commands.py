@@ -206,7 +206,7 @@ def test_callbacks_are_counted(
     run = reelkeep("replay", "--dry-run", *arguments)
     assert (run.exit_code, run.stderr) == (0, "")
     assert run.stdout == f"{callbacks} callbacks of {generations} generations to be replayed\n"
-    assert recorded.stats() == {}
+    assert "callbacks" not in recorded.stats()
 
 
 def test_it_is_said_when_nobody_takes_them_in(

@@ -1,8 +1,21 @@
 -- Writes a generation, or a submission, and its entries in the indexes, if it is still what the transition read.
--- ARGV: id, record as read, record as written, callbacks as read, callbacks settled, state before, state after (empty: in no list), tracked at,
---       count and triples (item, at or empty, place or empty), count and history entries, count and pairs (alias key, name), count and pairs (account, credits), item that came through
+-- ARGV: id, record as read, record as written, callbacks as read, callbacks settled, and each with a count before it:
+--       pairs (list, score or empty), triples (item, at or empty, place or empty), history entries, pairs (alias key, name),
+--       pairs (account, credits), triples (time of news, what it is, 1 if repeats are folded), pairs (tally, amount);
+--       last, without a count: the item that came through
 local id, before, after = ARGV[1], ARGV[2], ARGV[3]
 local record, inbox, history = record_key(id), P .. 'inbox:' .. id, P .. 'history:' .. id
+
+-- Puts news on a timeline: `<time> <what>`, or, if it may be folded and the last line is the same, `<first> <times> <last> <what>`.
+local function tell(timeline, when, what, folds)
+  local first, rest = string.match(folds and redis.call('LINDEX', timeline, -1) or '', '^(%S+) (.*)$')
+  local times, same = string.match(rest or '', '^(%d+) %S+ (.*)$')
+  if rest and (same or rest) == what then
+    redis.call('LSET', timeline, -1, first .. ' ' .. (times or 1) + 1 .. ' ' .. when .. ' ' .. what)
+  else
+    redis.call('RPUSH', timeline, when .. ' ' .. what)
+  end
+end
 
 local current = redis.call('GET', record) or ''
 -- Sent a second time after a time-out, though the first had arrived: all is written, messages included.
@@ -12,22 +25,17 @@ if redis.call('LLEN', inbox) ~= tonumber(ARGV[4]) then return {'conflict'} end
 
 if after ~= before then redis.call('SET', record, after) end
 if tonumber(ARGV[5]) > 0 then redis.call('LTRIM', inbox, ARGV[5], -1) end
-if ARGV[6] ~= ARGV[7] then
-  if ARGV[6] ~= '' then redis.call('ZREM', P .. 'state:' .. ARGV[6], id) end
-  if ARGV[7] ~= '' then
-    redis.call('ZADD', P .. 'state:' .. ARGV[7], ARGV[8], id)
-    redis.call('ZADD', P .. 'tracked', ARGV[8], id)
-  else
-    redis.call('ZREM', P .. 'tracked', id)
-  end
-end
 
-local at = 9
+local at = 6
 local function take()
   at = at + 1
   return ARGV[at - 1]
 end
 
+for _ = 1, tonumber(take()) do
+  local list, score = take(), take()
+  if score == '' then redis.call('ZREM', P .. list, id) else redis.call('ZADD', P .. list, score, id) end
+end
 for _ = 1, tonumber(take()) do
   local item, due, place = take(), take(), take()
   if place ~= '' then redis.call('HSET', P .. 'places', item, place) end
@@ -52,6 +60,11 @@ for _ = 1, tonumber(take()) do
   local account, credits = take(), take()
   settle(account, tonumber(credits))
 end
+
+local told = tonumber(take())
+for _ = 1, told do tell(P .. 'timeline:' .. id, take(), take(), take() == '1') end
+if told > 0 then redis.call('LTRIM', P .. 'timeline:' .. id, -@TIMELINE@, -1) end
+for _ = 1, tonumber(take()) do count(take(), take()) end
 -- The item was worked on and its step has come through: what kept failing is forgotten.
 local healed = take()
 if healed ~= '' then clear_fault(healed) end

@@ -98,6 +98,13 @@ local function enqueue_due(lane, most)
   return #ready
 end
 
+-- Counts something: in all, and in this hour of the clock. What an hour counted is known for eight days.
+local function count(name, amount)
+  local hour = P .. 'hour:' .. math.floor(now / 3600)
+  redis.call('HINCRBYFLOAT', P .. 'stats', name, amount)
+  if redis.call('HINCRBYFLOAT', hour, name, amount) == amount then redis.call('EXPIRE', hour, 8 * 86400) end
+end
+
 -- A generation and a submission of ours are told apart by their ids.
 local function is_submission(id) return string.find(id, '^sub_[0-9a-f]+$') and #id == 36 end
 local function record_key(id) return P .. (is_submission(id) and 'sub:' or 'gen:') .. id end

@@ -21,6 +21,6 @@ local inbox = P .. 'inbox:' .. id
 if redis.call('LLEN', inbox) < most then
   redis.call('RPUSH', inbox, upgrade .. ' ' .. entry)
 end
-redis.call('HINCRBY', P .. 'stats', 'callbacks', 1)
+count('callbacks', '1')
 enqueue_once(item_of(id), redis.call('EXISTS', record_key(id)) == 1 and now or now + tonumber(ARGV[5]))
 return {'recorded', unpack(sent)}

@@ -17,5 +17,5 @@ if missing > 0 then
 end
 
 local ready = enqueue_due(lane, batch)
-if rescued > 0 then redis.call('HINCRBY', P .. 'stats', 'rescued', rescued) end
+if rescued > 0 then count('rescued', tostring(rescued)) end
 return {ready, rescued, unpack(sent)}

@@ -530,7 +530,7 @@ def test_what_named_another_submissions_generation_is_as_uncertain_as_before(
     uncertain: Submission, policy: Policy
 ) -> None:
     uncertain.hear_callback(NAMED, 2000.0)
-    uncertain.unlearn(policy)
+    uncertain.unlearn(policy, 2000.0)
     assert (uncertain.task_id, uncertain.state, uncertain.sent_at) == ("", State.UNCERTAIN, 1000.0)
     assert (uncertain.work.at, uncertain.work.leased) == (1000.0 + DAY, False)
     assert "a callback named a generation that another submission has brought about" in uncertain.error

@@ -122,7 +122,7 @@ class World:
         for worker in [worker for worker in self.workers if worker.found.task_id]:
             self.workers.remove(worker)
             if self.submission.task_id and not self.submission.linked:
-                self.submission.unlearn(POLICY)
+                self.submission.unlearn(POLICY, self.now)
 
     def call_back(self) -> None:
         if self.created:

@@ -9,12 +9,18 @@ from typing import TypeVar, cast
 
 from app.domain.container import Media, NotMedia
 from app.domain.errors import LedgerUnavailable, StoreUnavailable
+from app.domain.finding import ALL, Filter
 from app.domain.generation import Generation
-from app.domain.ledger import Draft, Entry, Health, Limit, Page, Pending, Recorded, Route, Slot, Tick, Trust
+from app.domain.health import Health
+from app.domain.ledger import Draft, Entry, Limit, Page, Pending, Recorded, Route, Slot, Tick, Trust
+from app.domain.news import News
+from app.domain.overview import Overview
 from app.domain.ports import UNKNOWN, Download, Parts, Refused, Stored
 from app.domain.requests import Request
+from app.domain.standing import Standing, tell_changes
 from app.domain.states import State
 from app.domain.submission import Submission
+from app.domain.tallies import tally
 from app.domain.vendor import OrderAnswer, SubmitAnswer, Verdict
 from app.domain.view import describe
 from app.domain.work import Item, Kind, is_submission_id
@@ -73,6 +79,8 @@ class MemoryLedger:
     #: those of the submission
     pending_there: list[Pending] = field(default_factory=list)
     kept: list[Entry] = field(default_factory=list)
+    #: what has happened to the records
+    told: list[News] = field(default_factory=list)
     aliases: dict[str, str] = field(default_factory=dict)
     tokens: dict[str, str] = field(default_factory=dict)
     #: numbers of those calls of `change`, from 1, at which the ledger is away
@@ -120,6 +128,7 @@ class MemoryLedger:
         transition(self.read(record_id))
         draft = self.read(record_id)
         before = draft.record.bills() if draft.record else {}
+        standing = Standing.of(draft.record)
         shown, noted = _show(draft.generation)
         outcome = transition(draft)
         assert not shown or shown == _show(draft.generation)[0] or noted < _show(draft.generation)[1], (
@@ -133,6 +142,7 @@ class MemoryLedger:
             self.submission = Submission.model_validate_json(text)
         del (self.pending_there if is_submission_id(record_id) else self.pending)[: draft.settled]
         self.kept += draft.history
+        self.told += tell_changes(standing, draft.record, self.now)
         self.aliases |= draft.aliases
         self.tokens |= draft.tokens
         after = draft.record.bills() if draft.record else {}
@@ -150,8 +160,20 @@ class MemoryLedger:
     def history(self, task_id: str) -> list[Entry]:
         return self.kept
 
-    def page(self, state: State | None, limit: int, cursor: str | None) -> Page:
+    def page(self, state: State | None, limit: int, cursor: str | None, wanted: Filter = ALL) -> Page:
         return Page([self.generation] if self.generation else [], None)
+
+    def timeline(self, record_id: str) -> list[News]:
+        return self.told
+
+    def overview(self, most: int = 10) -> Overview:
+        return Overview(self.now, {}, 0, 0, [], {}, [], self.health())
+
+    def stats(self) -> dict[str, float]:
+        return tally(self.told)
+
+    def refresh_lists(self, most: int = 500) -> int:
+        return 0
 
     def note_fault(self, item: Item, reason: str) -> None:
         self.facts[str(item)] = reason

@@ -1,0 +1,29 @@
+"""What is known of the fleet's health."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Health:
+    """What the last sweeps found. Times are epoch seconds on the ledger's clock."""
+
+    now: float
+    sweep_at: float | None
+    bucket_at: float | None
+    bucket_error: str
+    #: age in seconds of the item that has been due longest without being enqueued
+    overdue: float
+    #: seconds for which messages have waited in a lane and nobody has taken one up
+    unclaimed: float
+    #: items whose step keeps failing, with the reason
+    faults: dict[str, str]
+    #: the vendor account's balance when it was last looked at, and why it could not be
+    credits: float | None = None
+    credits_at: float | None = None
+    credits_error: str = ""
+
+    def warn_of_account(self, below: float | None) -> str:
+        """What is wrong with the vendor's account; empty if nothing is, as far as is known. :param below: credits"""
+        if self.credits is not None and below is not None and self.credits < below:
+            return f"{self.credits:.12g} credits left, less than REELKEEP_CREDITS_WARN_BELOW ({below:.12g}): top up"
+        return f"the balance could not be read: {self.credits_error}" if self.credits_error else ""
