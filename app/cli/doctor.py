@@ -1,29 +1,24 @@
 """`reelkeep doctor`: looks at everything that Reelkeep stands on, and says what to mend."""
 
 import json
-import os
 import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from urllib.parse import parse_qs, unquote, urlsplit
 
 import click
 
 from app.cli import doctor_checks as checks
 from app.domain.checkup import Level, Remark, worst
-from app.settings import ConfigurationError, Settings, load
+from app.settings import ConfigurationError, Settings, find_secrets, load
 
 EXIT_PROBLEM = 1
 #: seconds after which a check that has not come back is given up; all run side by side
 LIMIT = 30.0
-#: A shorter text would be part of many words; it is no real secret either.
-SHORTEST_SECRET = 6
 COLOURS = {Level.OK: "green", Level.WARNING: "yellow", Level.PROBLEM: "red"}
-AWS_SECRETS = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 
 Look = Callable[[], list[Remark]]
 
@@ -61,7 +56,7 @@ def examine() -> Iterator[Remark]:
     except ConfigurationError as error:
         yield Remark("settings", Level.PROBLEM, str(error), "mend it: most of the rest can only be looked at then")
     running = [_Running(name, look) for name, look in _list_checks(settings)]
-    secrets = _collect_secrets(settings)
+    secrets = find_secrets() if settings is None else settings.secrets  # a library's words may hold one
     deadline = time.monotonic() + LIMIT
     for check in running:
         for remark in check.wait(deadline):
@@ -113,23 +108,6 @@ def _tell(remark: Remark) -> str:
 
 def _count(counts: Counter[Level], level: Level) -> str:
     return f"{counts[level] or 'no'} {level}{'' if counts[level] == 1 else 's'}"
-
-
-def _collect_secrets(settings: Settings | None) -> list[str]:
-    """What must not be shown, should a library's words hold it; the longest first."""
-    found = {os.environ.get(name, "") for name in AWS_SECRETS}
-    if settings is not None:
-        keys = (settings.kie_api_key, *settings.webhook_keys, *settings.api_tokens)
-        found |= {key.get_secret_value() for key in keys}
-        for url in (settings.redis_url, *settings.broker.split(";")):
-            found |= set(_find_secrets(url))
-    return sorted((secret for secret in found if len(secret) >= SHORTEST_SECRET), key=len, reverse=True)
-
-
-def _find_secrets(url: str) -> Iterable[str]:
-    parts = urlsplit(url)
-    password = parts.password or ""
-    return (password, unquote(password), *parse_qs(parts.query).get("password", ()))
 
 
 def _hide(text: str, secrets: list[str]) -> str:

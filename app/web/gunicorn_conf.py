@@ -5,9 +5,10 @@ The settings are read here first: a wrong one then stops the whole process with 
 
 import os
 
+from app.logs import gunicorn_logs
 from app.settings import load_or_exit
 
-load_or_exit("callbacks")
+settings = load_or_exit("callbacks")
 
 # No `bind`: gunicorn takes $PORT on all addresses if it is set, else 127.0.0.1:8000.
 workers = int(os.environ.get("WEB_CONCURRENCY", "2"))  # gunicorn's own variable; its default is 1
@@ -19,6 +20,6 @@ graceful_timeout = 20
 keepalive = 5
 control_socket_disable = True
 accesslog = None
-errorlog = "-"
+logconfig_dict = gunicorn_logs(settings.log_format, settings.secrets)
 #: a header line over this is refused with 400 by gunicorn itself
 limit_request_field_size = 8190
