@@ -10,34 +10,46 @@ from dataclasses import dataclass, field
 from functools import partial
 
 import click
+from rich.text import Text
 
 from app.cli import doctor_checks as checks
+from app.cli.terminal import COLOURS, Command, make_console, plural, printable
 from app.domain.checkup import Level, Remark, worst
 from app.settings import ConfigurationError, Settings, find_secrets, load
 
 EXIT_PROBLEM = 1
 #: seconds after which a check that has not come back is given up; all run side by side
 LIMIT = 30.0
-COLOURS = {Level.OK: "green", Level.WARNING: "yellow", Level.PROBLEM: "red"}
 
 Look = Callable[[], list[Remark]]
 
 
-@click.command()
+@click.command(
+    cls=Command,
+    examples=[
+        ("reelkeep doctor", "What is wrong here, and how to mend it."),
+        ("reelkeep doctor --json | jq -r '.checks[].mend'", "What to mend, for a script."),
+    ],
+    ends={0: "there is no problem; there may be warnings", 1: "there is one"},
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def doctor(as_json: bool) -> None:
-    """Check settings, Redis, broker, bucket, vendor, clocks, workers and disk space, and say what to mend.
+    """Look at everything that Reelkeep stands on; say what to mend.
+
+    Settings, Redis, broker, bucket, vendor, the public address, clocks, workers, disk space and versions.
 
     Takes the settings of the process that it runs beside, from the environment or a .env file. Nothing is changed; a small object
     is put into the bucket and deleted again. Ends within a minute, whatever is down or silent. No secret is shown.
-
-    Exit status: 0 if there is no problem (there may be warnings), 1 if there is one.
     """
     remarks: list[Remark] = []
-    for remark in examine():
-        remarks.append(remark)
-        if not as_json:
-            click.echo(_tell(remark))
+    console, waiting = make_console(), make_console(stderr=True).status("looking …")
+    with waiting:
+        for remark in examine():
+            remarks.append(remark)
+            if not as_json:
+                waiting.stop()  # the two would write over each other
+                console.print(_tell(remark), soft_wrap=True)
+                waiting.start()
     if as_json:
         shown = [{"check": one.about, "level": one.level, "text": one.text, "mend": one.mend} for one in remarks]
         click.echo(json.dumps({"status": worst(remarks), "checks": shown}))
@@ -70,6 +82,8 @@ def _list_checks(settings: Settings | None) -> Iterator[tuple[str, Look]]:
         yield "broker", partial(checks.check_broker, settings)
         yield "bucket", partial(checks.check_bucket, settings)
         yield "vendor", partial(checks.check_vendor, settings)
+        if settings.public_url:
+            yield "front door", partial(checks.check_front_door, settings)
         yield "clock", partial(checks.check_clocks, settings)
         yield "fleet", partial(checks.check_fleet_signs, settings)
     yield "space", partial(checks.check_space, settings)
@@ -101,13 +115,13 @@ class _Running:
         return self.found or [silence]
 
 
-def _tell(remark: Remark) -> str:
-    level = click.style(f"{remark.level:<8}", fg=COLOURS[remark.level])
-    return f"{level} {remark.about:<18} {remark.text}" + (f" → {remark.mend}" if remark.mend else "")
+def _tell(remark: Remark) -> Text:
+    said = f" {remark.about:<18} {remark.text}" + (f" → {remark.mend}" if remark.mend else "")
+    return Text.assemble((f"{remark.level:<8}", COLOURS[remark.level]), printable(said))
 
 
 def _count(counts: Counter[Level], level: Level) -> str:
-    return f"{counts[level] or 'no'} {level}{'' if counts[level] == 1 else 's'}"
+    return plural(counts[level], level) if counts[level] else f"no {level}s"
 
 
 def _hide(text: str, secrets: list[str]) -> str:
