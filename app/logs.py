@@ -68,7 +68,9 @@ class EventFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """The line. In text a traceback follows on lines of its own, indented."""
         at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
-        fields = {**_work.get(), **getattr(record, "fields", _NOTHING)}
+        fields: Mapping[str, object] = getattr(record, "fields", _NOTHING)
+        if work := _work.get():  # behind the event's own, which outrank it
+            fields = {**fields, **{name: value for name, value in work.items() if name not in fields}}
         return self._hide((self._in_json if self._as_json else self._in_text)(record, at, fields))
 
     def _in_text(self, record: logging.LogRecord, at: str, fields: Mapping[str, object]) -> str:

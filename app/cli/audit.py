@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import click
+from rich.console import Console
 from rich.text import Text
 
 from app.adapters.redis_ledger import RedisLedger
@@ -71,13 +72,15 @@ def audit(as_json: bool, as_csv: bool, since: float | None, only_suspicious: boo
         raise click.UsageError("give --json or --csv, not both")
     settings = load_or_exit()
     ledger = open_ledger(settings)
-    rows = show_progress(read_rows(ledger, settings.policy, since), "examined", sum(ledger.count().values()))
+    console, total = make_console(), sum(ledger.count().values())
+    beside = None if as_json or as_csv else console
+    rows = show_progress(read_rows(ledger, settings.policy, since), "examined", total, streams=as_csv, beside=beside)
     if as_csv:
         totals = _print_csv(rows, only_suspicious)
     elif as_json:
         totals = _print_json(rows, only_suspicious, ledger, settings)
     else:
-        totals = _print_table(rows, only_suspicious, ledger, settings)
+        totals = _print_table(console, rows, only_suspicious, ledger, settings)
     if totals.suspects:
         sys.exit(EXIT_SUSPICIOUS)
 
@@ -225,10 +228,11 @@ def _quote(value: str | int | None) -> str | int | None:
 # --- for people ------------------------------------------------------------------------------------------------------------
 
 
-def _print_table(rows: Iterator[Row], only_suspicious: bool, ledger: RedisLedger, settings: Settings) -> Totals:
-    console = make_console()
+def _print_table(
+    console: Console, rows: Iterator[Row], only_suspicious: bool, ledger: RedisLedger, settings: Settings
+) -> Totals:
     table = make_table(
-        "generation", "state", "tracked", "reserved", "taken", "delivered", whole=("generation", "state")
+        "generation", "state", "tracked", "reserved", "taken", "delivered", whole=("generation", "state", "tracked")
     )
     totals = Totals()
     for row in rows:
@@ -287,7 +291,7 @@ def _shorten_row(row: Row) -> tuple[str, ...]:
     return (
         row.task_id or row.id,
         str(row.state),
-        show_time(row.tracked_at) or "",
+        (show_time(row.tracked_at) or "")[:10],
         show_credits(sum(charge.reserved for charge in row.charges)),
         show_credits(sum(known)) if known else "",
         f"{names} ({sum(file.bytes or 0 for file in files):,} bytes)" if files else "",

@@ -40,6 +40,8 @@ UPGRADE = click.Choice([kind.value for kind in UPGRADES])
 STATE = click.Choice([state.value for state in State])
 #: so many are read, and shown, at a time
 PAGE = 500
+#: columns of a terminal that a list takes beside the notes; a note is cut, so that each generation has one line
+BESIDE_NOTE, LEAST_NOTE = 72, 8
 NEEDS_HELP = (State.LOST, State.FAILED)
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, one generation a line.")
@@ -351,11 +353,13 @@ class _Shower:
             for record in records:
                 print(json.dumps(describe(record)))
             return
-        table = make_table("generation", "state", "stored", "tracked", "note", whole=("generation", "state", "tracked"))
+        whole = ("generation", "state", "stored", "tracked")
+        table, room = make_table(*whole, "note", whole=whole), max(LEAST_NOTE, self._console.width - BESIDE_NOTE)
         table.show_header = not self._headed
         self._headed = True
         for record in records:
-            add_plain_row(table, *_shorten(record, self._now))
+            *facts, note = _shorten(record, self._now)
+            add_plain_row(table, *facts, note if len(note) <= room else f"{note[: room - 1]}…")
         if table.row_count or table.show_header:
             self._console.print(table)
 
@@ -364,7 +368,7 @@ def _show_all(records: Iterable[Generation | Submission], as_json: bool, total: 
     """Show what comes of the work on many, with a bar for as long as it takes."""
     shower, page = _Shower(as_json), []
     try:
-        with progress_bar("done", total) as advance:
+        with progress_bar("done", total, streams=as_json or total > PAGE) as advance:
             for record in records:
                 advance(1)
                 page.append(record)
@@ -396,7 +400,7 @@ def _show_one(record: Generation | Submission) -> None:
     console = make_console()
     shown: dict[str, Any] = describe(record)
     renditions = shown.pop("renditions")
-    facts = make_table("", "", whole=("",))
+    facts = make_table("name", "value", whole=("name",))
     facts.show_header = False
     for name, value in shown.items():
         if value not in (None, "", {}, []):

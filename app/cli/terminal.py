@@ -149,7 +149,10 @@ def make_console(*, stderr: bool = False) -> Console:
 
 
 def make_table(*names: str, whole: Iterable[str] = ()) -> Table:
-    """An empty table. :param whole: columns of which nothing is ever cut or wrapped"""
+    """An empty table. What is too wide for the terminal is wrapped.
+
+    :param whole: columns that are not, as long as there are others
+    """
     table = Table(box=None, pad_edge=False)
     for name in names:
         table.add_column(name, no_wrap=name in whole, overflow="fold")
@@ -175,22 +178,32 @@ def plural(number: int, noun: str) -> str:
 
 
 @contextmanager
-def progress_bar(what: str, total: int | None) -> Iterator[Callable[[int], None]]:
+def progress_bar(
+    what: str, total: int | None, *, streams: bool = False, beside: Console | None = None
+) -> Iterator[Callable[[int], None]]:
     """A bar on stderr for the length of a block, if that is a terminal; gives a function that takes how many more are done.
 
     :param total: None: not known
+    :param streams: lines are printed meanwhile: no bar where both are one terminal
+    :param beside: the console that they are printed on; it can keep both apart
     """
-    console = make_console(stderr=True)
+    console = beside if beside is not None and beside.is_terminal else make_console(stderr=True)
+    hidden = not console.is_terminal or (streams and sys.stdout.isatty())
     counted = MofNCompleteColumn() if total is not None else TextColumn("{task.completed}")
     columns: tuple[ProgressColumn, ...] = (TextColumn(what), BarColumn(), counted, TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+    # By itself rich would take what is printed to stdout for its own console's, which is stderr.
+    with Progress(
+        *columns, console=console, transient=True, disable=hidden, redirect_stdout=False, redirect_stderr=False
+    ) as progress:
         bar = progress.add_task("", total=total)
         yield lambda more: progress.advance(bar, more)
 
 
-def show_progress(items: Iterable[T], what: str, total: int | None) -> Iterator[T]:
-    """Give items on, and show how many there were."""
-    with progress_bar(what, total) as advance:
+def show_progress(
+    items: Iterable[T], what: str, total: int | None, *, streams: bool = False, beside: Console | None = None
+) -> Iterator[T]:
+    """Give items on, and show how many there were. The parameters are those of `progress_bar`."""
+    with progress_bar(what, total, streams=streams, beside=beside) as advance:
         for item in items:
             advance(1)
             yield item

@@ -6,7 +6,6 @@ import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -30,7 +29,7 @@ def staying(command: str) -> str | None:
 
 
 @pytest.fixture(scope="module")
-def ground(fleet: Fleet, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dict[str, str]]]:
+def ground(fleet: Fleet, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
     """A folder with what the page takes for granted, and an environment: PATH as after an installation."""
     folder = tmp_path_factory.mktemp("page")
     task_id = fleet.generate("plain")
@@ -44,7 +43,7 @@ def ground(fleet: Fleet, tmp_path_factory: pytest.TempPathFactory) -> Iterator[t
     outside = {name: value for name, value in os.environ.items() if not name.startswith(("REELKEEP_", "AWS_"))}
     path = f"{Path(sys.executable).parent}{os.pathsep}{outside['PATH']}"
     root = str(PAGE.parents[1])
-    yield folder, {**outside, "PATH": path, "PYTHONPATH": root, "ID": task_id}
+    return folder, {**outside, "PATH": path, "PYTHONPATH": root, "ID": task_id}
 
 
 def test_what_the_page_shows_works(ground: tuple[Path, dict[str, str]]) -> None:

@@ -277,6 +277,22 @@ def test_states_have_colours_on_a_terminal_and_ids_stay_whole(stocked: str) -> N
     assert status == 0
     assert re.search("\x1b\\[31m(?:\x1b\\[\\d+m)*lost", shown)
     assert LONG_ID in shown
+    assert len([line for line in shown.splitlines() if line.strip()]) == 3, "a line each, and one of names"
+
+
+def test_what_is_printed_goes_to_stdout_whatever_stderr_is(stocked: str) -> None:
+    """The bar of a long command is on stderr; it takes nothing with it."""
+    terminal, end = pty.openpty()
+    env = {**os.environ, "REELKEEP_REDIS_URL": stocked, "TERM": "xterm"}
+    try:
+        for command in ("retry --failed --json", "audit --csv", "audit", "track t1 t2 --json"):
+            argv = [sys.executable, "-m", "app.cli", *command.split()]
+            run = subprocess.run(argv, env=env, stdout=subprocess.PIPE, stderr=end, text=True, timeout=60)
+            assert ("t2" if "track" in command else "lost-1") in run.stdout, command
+            assert "\x1b" not in run.stdout
+    finally:
+        os.close(end)
+        os.close(terminal)
 
 
 def test_no_color_is_heeded(stocked: str) -> None:

@@ -55,6 +55,7 @@ def test_a_line_carries_what_its_work_is_about() -> None:
     begin_work(celery_id="c1")
     add_to_work(task_id="t1", attempt=2)
     assert text("Retrying (%s)", 1).endswith(" Retrying (1) celery_id=c1 task_id=t1 attempt=2")
+    assert text("x", bytes=1, attempt=3).endswith(" x bytes=1 attempt=3 celery_id=c1 task_id=t1")
     assert read_json("x", attempt=3)["attempt"] == 3
     lines: list[str] = []
     for target in (lambda: lines.append(text("x")), with_work(lambda: lines.append(text("x")))):
