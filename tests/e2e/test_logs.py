@@ -3,8 +3,10 @@
 import hashlib
 import json
 import re
+import socket
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import redis
@@ -59,9 +61,18 @@ def answers(fleet: Fleet) -> list[str]:
     assert ask("GET", "/generations?token=planted-wrong-token", headers=wrong).status_code == 401
     for path in ("/readyz", "/generations?limit=100", f"/generations/{made.json()['id']}", "/nowhere", "/openapi.json"):
         ask("GET", path)
+    said.append(send_broken_line(fleet))
     fleet.broker().lpush("reelkeep.quick", make_stray())
     wait_for(lambda: STRAY in fleet.log("worker"))
     return said
+
+
+def send_broken_line(fleet: Fleet) -> str:
+    """A request that gunicorn refuses by itself, and writes into its log."""
+    parts = urlsplit(fleet.stack.web_url)
+    with socket.create_connection((parts.hostname or "", parts.port or 0), timeout=20) as connection:
+        connection.sendall(b"POST /callbacks/veo/planted-wrong-token\r\n\r\n")
+        return connection.makefile().read()
 
 
 def make_stray() -> str:
@@ -115,7 +126,7 @@ def test_no_secret_is_in_any_log_answer_message_or_task(fleet: Fleet, answers: l
     assert len(tokens) >= 2
     env = fleet.stack.env
     secrets = {WEBHOOK_KEY, SECOND_KEY, TOKEN, VENDOR_KEY, FLOWER_PASSWORD, "planted-wrong-token", *tokens}
-    secrets |= {env["AWS_SECRET_ACCESS_KEY"], hashlib.sha256(TOKEN.encode()).hexdigest()}
+    secrets |= {env["AWS_ACCESS_KEY_ID"], env["AWS_SECRET_ACCESS_KEY"], hashlib.sha256(TOKEN.encode()).hexdigest()}
     places = {f"{name}.log": fleet.log(name) for name in fleet.stack.supervisor}
     assert len(places) >= 8
     places["answers"] = "".join(answers)
