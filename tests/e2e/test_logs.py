@@ -61,7 +61,8 @@ def answers(fleet: Fleet) -> list[str]:
     assert ask("GET", "/generations?token=planted-wrong-token", headers=wrong).status_code == 401
     for path in ("/readyz", "/generations?limit=100", f"/generations/{made.json()['id']}", "/nowhere", "/openapi.json"):
         ask("GET", path)
-    said.append(send_broken_line(fleet))
+    assert " 400 " in send_broken_line(fleet)  # its sender is told what he sent, which is no secret to him
+    assert "/callbacks/veo/***" in fleet.log("web")
     fleet.broker().lpush("reelkeep.quick", make_stray())
     wait_for(lambda: STRAY in fleet.log("worker"))
     return said
