@@ -5,11 +5,12 @@ boto3 reads its own variables (`AWS_ENDPOINT_URL_S3`, `AWS_ACCESS_KEY_ID`, …).
 """
 
 import math
+import os
 import re
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 from dotenv import load_dotenv
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator, model_validator
@@ -17,10 +18,14 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.domain.policy import PRICES, Policy
 from app.domain.work import UPGRADES, Kind
+from app.logs import LogFormat
 
 PREFIX = "REELKEEP_"
 #: exit status for a wrong or missing setting: EX_CONFIG of sysexits.h
 EXIT_CONFIG = 78
+#: A shorter text would be part of many words; it is no real secret either.
+SHORTEST_SECRET = 6
+AWS_SECRETS = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 #: where the vendor's files live (veo-api §11)
 VENDOR_HOSTS = ("*.aiquickdraw.com", "*.redpandaai.co", "*.kie.ai", "*.r2.cloudflarestorage.com")
 
@@ -138,6 +143,8 @@ class Settings(BaseSettings):
     retry_max: Seconds = 600
     #: Seconds for which a failing download is tried again: the vendor keeps files for 14 days.
     link_lifetime: Seconds = 1209600
+    #: how logs are written: `text`, `json`, or as fits (text on a terminal, JSON elsewhere)
+    log_format: LogFormat = "auto"
 
     # --- Downloads ---
     #: Hosts that may be fetched from, comma-separated, `*.` for all below.
@@ -231,6 +238,15 @@ class Settings(BaseSettings):
         rates = {name: _read_rate(values[name]) for name in ("provider_rate", "poll_rate")}
         return Policy(**values | rates)
 
+    @property
+    def secrets(self) -> list[str]:
+        """What must not be shown anywhere, should a library's words hold it."""
+        keys = (self.kie_api_key, *self.webhook_keys, *self.api_tokens)
+        found = {*(key.get_secret_value() for key in keys), *find_secrets()}
+        for url in (self.redis_url, *self.broker.split(";")):
+            found |= _find_passwords(url)
+        return _list_secrets(found)
+
     def callback_url(self, token: str) -> str | None:
         """The callback URL of a submission; None if the vendor cannot reach us."""
         return f"{self.public_url}/callbacks/veo/{token}" if self.public_url else None
@@ -284,6 +300,24 @@ def load_or_exit(*requirements: str) -> Settings:
         print(f"reelkeep: {error}", file=sys.stderr)
         sys.exit(EXIT_CONFIG)
     return settings
+
+
+def find_secrets() -> list[str]:
+    """The secrets in variables that others read: boto3 and Flower."""
+    login = os.environ.get("FLOWER_BASIC_AUTH", "")
+    passwords = {entry.partition(":")[2].strip() for entry in login.split(",")}
+    return _list_secrets({os.environ.get(name, "") for name in AWS_SECRETS} | passwords)
+
+
+def _list_secrets(found: set[str]) -> list[str]:
+    """The longest first: it may hold another."""
+    return sorted((secret for secret in found if len(secret) >= SHORTEST_SECRET), key=len, reverse=True)
+
+
+def _find_passwords(url: str) -> set[str]:
+    parts = urlsplit(url)
+    password = parts.password or ""
+    return {password, unquote(password), *parse_qs(parts.query).get("password", ())}
 
 
 def _read_rate(text: str) -> tuple[int, float]:

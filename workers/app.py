@@ -5,7 +5,7 @@ import threading
 from typing import Any
 
 from celery import Celery
-from celery.signals import setup_logging, worker_init, worker_ready, worker_shutting_down
+from celery.signals import celeryd_init, import_modules, setup_logging, worker_init, worker_ready, worker_shutting_down
 
 from app.assembly import Parts, assemble
 from app.logs import configure_logs
@@ -33,9 +33,13 @@ def parts() -> Parts:
         return _parts[0]
 
 
+# The first for workers and beat, and it keeps Celery from making handlers of its own; the others come before a worker's first
+# warnings, and in Flower.
 @setup_logging.connect
+@celeryd_init.connect
+@import_modules.connect
 def _set_up_logging(**_: Any) -> None:
-    configure_logs()
+    configure_logs(settings.log_format, settings.secrets)
     logging.getLogger("celery.app.trace").setLevel(logging.WARNING)
     logging.getLogger("celery.worker.strategy").setLevel(logging.WARNING)
 

@@ -2,10 +2,14 @@
 
 from collections.abc import Callable
 from functools import wraps
+from typing import Any
+
+from celery.signals import task_postrun, task_prerun
 
 from app.assembly import Parts
 from app.domain.errors import LedgerUnavailable
 from app.domain.work import CHECK_TASK, SWEEP_TASK, Item, Step, task_name
+from app.logs import add_to_work, begin_work
 from app.pipeline.manifest import write_manifest
 from app.pipeline.mirror import mirror
 from app.pipeline.settle import settle
@@ -35,6 +39,7 @@ def step_task(step: Step) -> Callable[[Doorway], object]:
             try:
                 doing = use.ledger.pick(Item.parse(item))
                 picked = Item.parse(doing)
+                add_to_work(**picked.facts)
                 DOORWAYS[picked.step](picked, use)
             except LedgerUnavailable:
                 raise  # nothing can be noted now; the claim lapses by itself
@@ -45,6 +50,16 @@ def step_task(step: Step) -> Callable[[Doorway], object]:
         return run
 
     return make
+
+
+@task_prerun.connect
+def _begin(task_id: str, task: Any, **_: Any) -> None:
+    begin_work(celery_task=task.name, celery_id=task_id)
+
+
+@task_postrun.connect
+def _end(**_: Any) -> None:
+    begin_work()
 
 
 @step_task(Step.SUBMIT)

@@ -15,7 +15,7 @@ from app.adapters.download_policy import DownloadPolicy
 from app.adapters.resume import Body
 from app.domain.errors import StoreUnavailable
 from app.domain.ports import Parts
-from app.logs import log_event
+from app.logs import log_event, with_work
 
 #: seconds to wait for pieces that are under way: when the file is there, and when it is not, so that each counts
 LINGER, PATIENCE = 5.0, 60.0
@@ -36,7 +36,7 @@ class Keeper:
         self._arrived = 0
         self._changed = threading.Condition()
         self._ending = self._giving_up = False
-        self._thread = threading.Thread(target=self._run, name="download-keeper", daemon=True)
+        self._thread = threading.Thread(target=with_work(self._run), name="download-keeper", daemon=True)
         self._thread.start()
 
     def note(self, size: int) -> None:

@@ -10,12 +10,11 @@ from typing import Any
 
 import click
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from app.adapters.redis_ledger import RedisLedger
 from app.assembly import open_ledger
-from app.cli.terminal import shows_errors
+from app.cli.terminal import Command, add_plain_row, make_console, make_table, plural, show_progress, shows_errors
 from app.domain.audit import Charge, Row, Totals, describe_row, describe_totals, examine, plain, show_credits
 from app.domain.policy import Policy
 from app.domain.view import show_time
@@ -46,7 +45,15 @@ def _read_since(_context: click.Context, _parameter: click.Parameter, value: str
         raise click.BadParameter(f"{value!r} is no date and no ISO 8601 time, such as {example}") from None
 
 
-@click.command()
+@click.command(
+    cls=Command,
+    examples=[
+        ("reelkeep audit", "What the vendor should be asked about, and where the credits went."),
+        ("reelkeep audit --suspicious --since 2026-08-01", "Only what is suspicious of what was tracked since then."),
+        ("reelkeep audit --csv > credits.csv", "A line for everything that was paid for."),
+    ],
+    ends={0: "nothing is suspicious", 1: "something is, or the ledger cannot be read"},
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV: a line for everything that was paid for.")
 @click.option(
@@ -55,25 +62,25 @@ def _read_since(_context: click.Context, _parameter: click.Parameter, value: str
 @click.option("--suspicious", "only_suspicious", is_flag=True, help="List only what is suspicious.")
 @shows_errors
 def audit(as_json: bool, as_csv: bool, since: float | None, only_suspicious: bool) -> None:
-    """Show what credits were spent on and what was delivered for them.
+    """Show what credits went into and what came of it.
 
     What is suspicious comes first: charged but failed, bought twice, charged more than the price, downgraded, never
     delivered. It is shown with ids, times, messages and hashes, to be sent to the vendor's support as it is. Totals are
     always of everything.
-
-    Exit status: 0 if nothing is suspicious, 1 if something is (or the ledger cannot be read), 2 if the command is wrong.
     """
     if as_json and as_csv:
         raise click.UsageError("give --json or --csv, not both")
     settings = load_or_exit()
     ledger = open_ledger(settings)
-    rows = read_rows(ledger, settings.policy, since)
+    console, total = make_console(), sum(ledger.count().values())
+    beside = None if as_json or as_csv else console
+    rows = show_progress(read_rows(ledger, settings.policy, since), "examined", total, streams=as_csv, beside=beside)
     if as_csv:
         totals = _print_csv(rows, only_suspicious)
     elif as_json:
         totals = _print_json(rows, only_suspicious, ledger, settings)
     else:
-        totals = _print_table(rows, only_suspicious, ledger, settings)
+        totals = _print_table(console, rows, only_suspicious, ledger, settings)
     if totals.suspects:
         sys.exit(EXIT_SUSPICIOUS)
 
@@ -221,9 +228,12 @@ def _quote(value: str | int | None) -> str | int | None:
 # --- for people ------------------------------------------------------------------------------------------------------------
 
 
-def _print_table(rows: Iterator[Row], only_suspicious: bool, ledger: RedisLedger, settings: Settings) -> Totals:
-    console = Console()
-    table = Table("generation", "state", "tracked", "reserved", "taken", "delivered", box=None, pad_edge=False)
+def _print_table(
+    console: Console, rows: Iterator[Row], only_suspicious: bool, ledger: RedisLedger, settings: Settings
+) -> Totals:
+    table = make_table(
+        "generation", "state", "tracked", "reserved", "taken", "delivered", whole=("generation", "state", "tracked")
+    )
     totals = Totals()
     for row in rows:
         totals = totals.plus(row)
@@ -232,7 +242,7 @@ def _print_table(rows: Iterator[Row], only_suspicious: bool, ledger: RedisLedger
                 console.print(Text(line), soft_wrap=True)
             console.print()
         elif not only_suspicious:
-            table.add_row(*_shorten_row(row))
+            add_plain_row(table, *_shorten_row(row))
     if table.row_count:
         console.print(table)
         console.print()
@@ -281,7 +291,7 @@ def _shorten_row(row: Row) -> tuple[str, ...]:
     return (
         row.task_id or row.id,
         str(row.state),
-        show_time(row.tracked_at) or "",
+        (show_time(row.tracked_at) or "")[:10],
         show_credits(sum(charge.reserved for charge in row.charges)),
         show_credits(sum(known)) if known else "",
         f"{names} ({sum(file.bytes or 0 for file in files):,} bytes)" if files else "",
@@ -295,7 +305,7 @@ def _tell_totals(totals: Totals) -> Iterator[str]:
         f"credits      {show_credits(totals.reserved)} reserved, {show_credits(totals.consumed)} known to be taken, "
         f"{show_credits(totals.delivered)} for what was delivered, {show_credits(totals.suspicious)} suspicious"
     )
-    yield f"stored       {totals.files} files, {totals.bytes:,} bytes"
+    yield f"stored       {plural(totals.files, 'file')}, {totals.bytes:,} bytes"
     found = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in totals.findings.items() if count)
     yield f"suspicious   {totals.suspects}" + (f" ({found})" if found else "")
 

@@ -1,5 +1,7 @@
 """`reelkeep demo`: the whole product on real parts, against the simulator, with an audit at the end."""
 
+import json
+import shlex
 import shutil
 import sys
 import threading
@@ -14,12 +16,20 @@ import click
 import requests
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from app.cli.demo_audit import Finding, audit, is_settled, show_end
 from app.cli.demo_paths import PATHS, DemoPath, Sent, submit
 from app.cli.stack import NOTHING_SET, Plan, Stack, running_stack
-from app.cli.terminal import shows_errors, stop_signal, tell_end
+from app.cli.terminal import (
+    Command,
+    exit_interrupted,
+    make_console,
+    make_table,
+    plural,
+    shows_errors,
+    stop_signal,
+    tell_end,
+)
 from app.embedded.service import Service, free_port
 from app.simulator.client import SimulatorClient
 
@@ -81,7 +91,14 @@ class Demo:
         return {"Authorization": f"Bearer {API_TOKEN}"}
 
 
-@click.command()
+@click.command(
+    cls=Command,
+    examples=[
+        ("reelkeep demo", "About a minute; the files stay in reelkeep-data/demo."),
+        ("reelkeep demo --hold", "And keep it running, to look at it and at Flower."),
+    ],
+    ends={0: "all is as it must be, byte for byte", 1: "something is not, or did not start"},
+)
 @click.option("--hold", is_flag=True, help="Keep everything running afterwards, until Ctrl-C.")
 @click.option(
     "--data",
@@ -90,15 +107,15 @@ class Demo:
     type=click.Path(file_okay=False, path_type=Path),
     help="Folder for data and logs. It is emptied first; the bucket's files stay in it afterwards.",
 )
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document at the end; the rest goes to stderr.")
 @shows_errors
-def demo(hold: bool, data: Path) -> None:
+def demo(hold: bool, data: Path, as_json: bool) -> None:
     """See every path of Reelkeep at work, on real parts.
 
     Starts a redis-server, an S3 endpoint, a simulator of the vendor, web, workers, beat and Flower on free ports; sends
-    generations through every path; then audits each: the bucket byte for byte, and the vendor's books. Status 0 only if all is
-    as it must be.
+    generations through every path; then audits each: the bucket byte for byte, and the vendor's books.
     """
-    console = Console()
+    console = make_console(stderr=as_json)
     stop = stop_signal()
     _empty(data)
     began = time.monotonic()
@@ -107,23 +124,42 @@ def demo(hold: bool, data: Path) -> None:
     )
     with running_stack(_plan(data), tell_end) as stack:
         running = Demo(stack, _start_simulator(stack), console)
-        good = _run(running, began, stop, held=hold)
-        if hold and not stop.is_set():
-            console.print("\nHeld: everything keeps running. Ctrl-C ends it.")
+        good = _run(running, began, stop, held=hold, as_json=as_json)
+        if stop.is_set():
+            exit_interrupted()
+        if hold:
+            settings_file = stack.write_settings()
+            in_shell = shlex.quote(str(settings_file))
+            console.print(
+                f"\nHeld: everything keeps running. Ctrl-C ends it.\n  set -a; . {in_shell}; set +a", soft_wrap=True
+            )
             stop.wait()
+            settings_file.unlink(missing_ok=True)
     sys.exit(0 if good else 1)
 
 
-def _run(demo: Demo, began: float, stop: threading.Event, *, held: bool) -> bool:
+def _run(demo: Demo, began: float, stop: threading.Event, *, held: bool, as_json: bool) -> bool:
     _wait(demo.stack.is_ready, 60, stop)
+    if stop.is_set():
+        return False
     demo.console.print(f"all parts are up after {time.monotonic() - began:.0f} s; sending {len(PATHS)} generations\n")
     sent = _send_and_watch(demo, stop)
     findings, strays = audit(sent, demo.show_all(), demo.stack.bucket_folder, demo.vendor, PREFIX)
+    if stop.is_set():
+        return False
     _print_findings(demo.console, findings, strays)
     _print_places(demo, held=held)
     good = len(findings) == len(PATHS) and not strays and not any(finding.faults for finding in findings)
     verdict = "[bold green]all as it must be[/]" if good else "[bold red]not as it must be[/]"
-    demo.console.print(f"\n{verdict}, after {time.monotonic() - began:.0f} s")
+    seconds = time.monotonic() - began
+    demo.console.print(f"\n{verdict}, after {seconds:.0f} s")
+    if as_json:
+        paths = [
+            {"path": one.sent.path.title, "id": one.sent.record_id, "got": one.got, "faults": list(one.faults)}
+            for one in findings
+        ]
+        told = {"good": good, "seconds": round(seconds, 1), "paths": paths, "strays": list(strays)}
+        print(json.dumps({**told, "bucket": str(demo.stack.bucket_folder)}), flush=True)
     return good
 
 
@@ -136,6 +172,8 @@ def _send_and_watch(demo: Demo, stop: threading.Event) -> list[Sent]:
         settling = progress.add_task("settled", total=len(PATHS))
         sent: list[Sent] = []
         for path in PATHS:
+            if stop.is_set():
+                break
             sent.append(submit(path, demo.vendor, demo, callback_url, WEBHOOK_KEY))
             progress.update(sending, advance=1)
             progress.update(settling, completed=_count_settled(demo, sent))
@@ -155,7 +193,7 @@ def _count_settled(demo: Demo, sent: Sequence[Sent]) -> int:
 
 
 def _print_findings(console: Console, findings: Sequence[Finding], strays: Sequence[str]) -> None:
-    table = Table("", "path", "expected", "got", box=None, pad_edge=False)
+    table = make_table("", "path", "expected", "got")
     for finding in findings:
         expected = finding.sent.path.expected
         mark = "[red]✗[/]" if finding.faults else "[green]✓[/]"
@@ -172,7 +210,7 @@ def _print_places(demo: Demo, *, held: bool) -> None:
     objects = [path for path in stack.bucket_folder.rglob("*") if path.is_file()]
     size = sum(path.stat().st_size for path in objects)
     bought = sum(1 for row in books["purchases"] if row["credits"])
-    demo.console.print(f"\n{len(objects)} objects, {size / 1e6:.1f} MB; {bought} upgrades bought")
+    demo.console.print(f"\n{plural(len(objects), 'object')}, {size / 1e6:.1f} MB; {plural(bought, 'upgrade')} bought")
     demo.console.print(_ask_flower(stack))
     user, password = FLOWER_LOGIN.split(":")
     running = {
@@ -201,9 +239,8 @@ def _ask_flower(stack: Stack) -> str:
     except (requests.RequestException, ValueError) as error:
         return f"Flower did not answer: {type(error).__name__}"
     states = Counter(task["state"].lower() for task in tasks.values())
-    return (
-        f"Flower sees {len(workers)} workers; tasks {', '.join(f'{state} {count}' for state, count in states.items())}"
-    )
+    seen = ", ".join(f"{state} {count}" for state, count in states.items())
+    return f"Flower sees {plural(len(workers), 'worker')}; tasks {seen}"
 
 
 def _plan(data: Path) -> Plan:

@@ -1,48 +1,55 @@
 """`reelkeep doctor`: looks at everything that Reelkeep stands on, and says what to mend."""
 
 import json
-import os
 import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from urllib.parse import parse_qs, unquote, urlsplit
 
 import click
+from rich.text import Text
 
 from app.cli import doctor_checks as checks
+from app.cli.terminal import COLOURS, Command, make_console, plural, printable
 from app.domain.checkup import Level, Remark, worst
-from app.settings import ConfigurationError, Settings, load
+from app.settings import ConfigurationError, Settings, find_secrets, load
 
 EXIT_PROBLEM = 1
 #: seconds after which a check that has not come back is given up; all run side by side
 LIMIT = 30.0
-#: A shorter text would be part of many words; it is no real secret either.
-SHORTEST_SECRET = 6
-COLOURS = {Level.OK: "green", Level.WARNING: "yellow", Level.PROBLEM: "red"}
-AWS_SECRETS = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 
 Look = Callable[[], list[Remark]]
 
 
-@click.command()
+@click.command(
+    cls=Command,
+    examples=[
+        ("reelkeep doctor", "What is wrong here, and how to mend it."),
+        ("reelkeep doctor --json | jq -r '.checks[].mend'", "What to mend, for a script."),
+    ],
+    ends={0: "there is no problem; there may be warnings", 1: "there is one"},
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def doctor(as_json: bool) -> None:
-    """Check settings, Redis, broker, bucket, vendor, clocks, workers and disk space, and say what to mend.
+    """Look at everything that Reelkeep stands on; say what to mend.
+
+    Settings, Redis, broker, bucket, vendor, the public address, clocks, workers, disk space and versions.
 
     Takes the settings of the process that it runs beside, from the environment or a .env file. Nothing is changed; a small object
     is put into the bucket and deleted again. Ends within a minute, whatever is down or silent. No secret is shown.
-
-    Exit status: 0 if there is no problem (there may be warnings), 1 if there is one.
     """
     remarks: list[Remark] = []
-    for remark in examine():
-        remarks.append(remark)
-        if not as_json:
-            click.echo(_tell(remark))
+    console, waiting = make_console(), make_console(stderr=True).status("looking …")
+    with waiting:
+        for remark in examine():
+            remarks.append(remark)
+            if not as_json:
+                waiting.stop()  # the two would write over each other
+                console.print(_tell(remark), soft_wrap=True)
+                waiting.start()
     if as_json:
         shown = [{"check": one.about, "level": one.level, "text": one.text, "mend": one.mend} for one in remarks]
         click.echo(json.dumps({"status": worst(remarks), "checks": shown}))
@@ -61,7 +68,7 @@ def examine() -> Iterator[Remark]:
     except ConfigurationError as error:
         yield Remark("settings", Level.PROBLEM, str(error), "mend it: most of the rest can only be looked at then")
     running = [_Running(name, look) for name, look in _list_checks(settings)]
-    secrets = _collect_secrets(settings)
+    secrets = find_secrets() if settings is None else settings.secrets  # a library's words may hold one
     deadline = time.monotonic() + LIMIT
     for check in running:
         for remark in check.wait(deadline):
@@ -75,6 +82,8 @@ def _list_checks(settings: Settings | None) -> Iterator[tuple[str, Look]]:
         yield "broker", partial(checks.check_broker, settings)
         yield "bucket", partial(checks.check_bucket, settings)
         yield "vendor", partial(checks.check_vendor, settings)
+        if settings.public_url:
+            yield "front door", partial(checks.check_front_door, settings)
         yield "clock", partial(checks.check_clocks, settings)
         yield "fleet", partial(checks.check_fleet_signs, settings)
     yield "space", partial(checks.check_space, settings)
@@ -106,30 +115,13 @@ class _Running:
         return self.found or [silence]
 
 
-def _tell(remark: Remark) -> str:
-    level = click.style(f"{remark.level:<8}", fg=COLOURS[remark.level])
-    return f"{level} {remark.about:<18} {remark.text}" + (f" → {remark.mend}" if remark.mend else "")
+def _tell(remark: Remark) -> Text:
+    said = f" {remark.about:<18} {remark.text}" + (f" → {remark.mend}" if remark.mend else "")
+    return Text.assemble((f"{remark.level:<8}", COLOURS[remark.level]), printable(said))
 
 
 def _count(counts: Counter[Level], level: Level) -> str:
-    return f"{counts[level] or 'no'} {level}{'' if counts[level] == 1 else 's'}"
-
-
-def _collect_secrets(settings: Settings | None) -> list[str]:
-    """What must not be shown, should a library's words hold it; the longest first."""
-    found = {os.environ.get(name, "") for name in AWS_SECRETS}
-    if settings is not None:
-        keys = (settings.kie_api_key, *settings.webhook_keys, *settings.api_tokens)
-        found |= {key.get_secret_value() for key in keys}
-        for url in (settings.redis_url, *settings.broker.split(";")):
-            found |= set(_find_secrets(url))
-    return sorted((secret for secret in found if len(secret) >= SHORTEST_SECRET), key=len, reverse=True)
-
-
-def _find_secrets(url: str) -> Iterable[str]:
-    parts = urlsplit(url)
-    password = parts.password or ""
-    return (password, unquote(password), *parse_qs(parts.query).get("password", ()))
+    return plural(counts[level], level) if counts[level] else f"no {level}s"
 
 
 def _hide(text: str, secrets: list[str]) -> str:

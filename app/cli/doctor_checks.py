@@ -1,5 +1,6 @@
 """What `reelkeep doctor` looks at outside. Each check says what it found; the doctor bounds their time."""
 
+import os
 import platform
 import shutil
 import sys
@@ -7,10 +8,12 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from http import HTTPStatus
 from importlib.metadata import version
 from urllib.parse import urlsplit
 
 import redis
+import requests
 from kombu import Connection
 
 from app.adapters.bucket_probe import probe_bucket
@@ -37,7 +40,7 @@ LEAST_SPACE = 256 * 1024**2
 
 def check_settings(settings: Settings) -> list[Remark]:
     """Missing and contradictory settings."""
-    return judge_settings(settings)
+    return judge_settings(settings, os.environ)
 
 
 def check_redis(settings: Settings) -> list[Remark]:
@@ -53,7 +56,39 @@ def check_redis(settings: Settings) -> list[Remark]:
         return [Remark("redis", Level.PROBLEM, f"{where}: {error}", mend)]
     first, *rest = remarks
     text = f"{first.text} at {where}" if first.level is Level.OK else f"{where}: {first.text}"
-    return [Remark(first.about, first.level, text, first.mend), *rest]
+    return [Remark(first.about, first.level, text, first.mend), *rest, *_look_for_strangers(settings)]
+
+
+def _look_for_strangers(settings: Settings) -> list[Remark]:
+    """Whether others keep keys in the ledger's server: its memory and its disk are shared with them."""
+    own = {_database(url) for url in (settings.redis_url, settings.broker) if same_server(settings.redis_url, url)}
+    options = {"socket_timeout": TIMEOUT, "socket_connect_timeout": TIMEOUT}
+    try:
+        with redis.Redis.from_url(settings.redis_url, **options) as client:
+            told: dict[str, dict[str, int]] = client.info("keyspace")
+    except redis.RedisError:  # INFO is refused, which has been said
+        return []
+    others = sorted(name for name in told if name.removeprefix("db").isdecimal() and int(name[2:]) not in own)
+    if not others:
+        return []
+    text = f"others keep keys in this Redis too, in {', '.join(others)}"
+    return [Remark("redis", Level.WARNING, text, "give Reelkeep a Redis that nothing else uses")]
+
+
+def check_front_door(settings: Settings) -> list[Remark]:
+    """Whether the address that the vendor is given leads to the web process, as far as can be seen from here."""
+    where = urlsplit(settings.public_url).hostname
+    mend = "see that web runs and that the proxy leads to it; if only this machine cannot reach it, all is well"
+    try:
+        answer = requests.get(f"{settings.public_url}/healthz", timeout=TIMEOUT, allow_redirects=False)
+        ours = answer.status_code == HTTPStatus.OK and answer.json().get("status") == "alive"
+    except (requests.RequestException, ValueError, AttributeError) as error:
+        text = f"nothing that is ours answers at REELKEEP_PUBLIC_URL ({where}): {type(error).__name__}"
+        return [Remark("front door", Level.WARNING, text, mend)]
+    if not ours:
+        text = f"somebody else answers at REELKEEP_PUBLIC_URL ({where}): status {answer.status_code}"
+        return [Remark("front door", Level.WARNING, text, mend)]
+    return [Remark("front door", Level.OK, f"the web process answers at REELKEEP_PUBLIC_URL ({where})")]
 
 
 def check_broker(settings: Settings) -> list[Remark]:

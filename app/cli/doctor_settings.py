@@ -1,29 +1,48 @@
 """What the settings say that cannot be meant, or that one should know."""
 
+import difflib
 import ipaddress
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from urllib.parse import urlsplit
 
 from app.domain.checkup import Level, Remark
 from app.domain.policy import PRICES
-from app.settings import Settings
+from app.settings import PREFIX, VENDOR_HOSTS, Settings
 
 ABOUT = "settings"
 #: what one account may send (veo-api §1)
 VENDOR_RATE = 20 / 10.0
-#: characters of an API token under which it could be guessed: nothing slows down whoever guesses right (`app.web.access`)
-SHORTEST_TOKEN = 12
 #: seconds: a claim is renewed after a third of the lease, and a call to Redis may take ten seconds before it is given up
 SHORTEST_LEASE = 15.0
 #: seconds between sweeps above which lost work waits longer than promised
 LONGEST_SWEEP = 60.0
 #: seconds that the vendor keeps files for (veo-api §1)
 RETENTION = 14 * 86400.0
+#: seconds that a callback may take to come, its first repetitions included
+SHORTEST_AGE = 60.0
+#: letters of a token that nobody guesses: nothing slows down whoever guesses right (`app.web.access`)
+SHORTEST_TOKEN = 16
+#: whole numbers that the processes of the Procfile take
+NUMBERS = ("PORT", "WEB_CONCURRENCY", "WORKER_CONCURRENCY", "MIRROR_CONCURRENCY", "FLOWER_PORT")
+#: ours, and no setting: docker-compose.yml names a worker by it
+OTHER_NAMES = {f"{PREFIX}NODE"}
+NO_VARIABLES: Mapping[str, str] = MappingProxyType({})
 
 
-def judge_settings(settings: Settings) -> list[Remark]:
-    """One remark for each thing that is wrong, or one that nothing is."""
-    found = [*_judge_doors(settings), *_judge_vendor(settings), *_judge_times(settings), *_judge_budgets(settings)]
+def judge_settings(settings: Settings, variables: Mapping[str, str] = NO_VARIABLES) -> list[Remark]:
+    """One remark for each thing that is wrong, or one that nothing is.
+
+    :param variables: the environment, for what is no setting
+    """
+    found = [
+        *_judge_doors(settings),
+        *_judge_vendor(settings),
+        *_judge_times(settings),
+        *_judge_downloads(settings),
+        *_judge_budgets(settings),
+        *_judge_variables(variables),
+    ]
     return found or [Remark(ABOUT, Level.OK, "complete, and they do not contradict each other")]
 
 
@@ -41,11 +60,12 @@ def _judge_doors(settings: Settings) -> Iterator[Remark]:
         yield _fail("no webhook keys: the web process does not start", mend)
     if not settings.api_tokens:
         yield _warn("no API tokens: your own routes answer 401", "set REELKEEP_API_TOKENS")
-    if short := sum(len(token.get_secret_value()) < SHORTEST_TOKEN for token in settings.api_tokens):
-        text = f"{short} of REELKEEP_API_TOKENS can be guessed, with fewer than {SHORTEST_TOKEN} characters"
-        yield _warn(text, "make them with: openssl rand -hex 32")
-    if settings.download_insecure and not _is_local(settings.kie_base_url):
-        yield _warn("REELKEEP_DOWNLOAD_INSECURE=1 lets http and private addresses be fetched from", "remove it")
+    if any(len(token.get_secret_value()) < SHORTEST_TOKEN for token in settings.api_tokens):
+        mend = f"make it {SHORTEST_TOKEN} letters or more, such as those of `openssl rand -hex 32`"
+        yield _warn("a token in REELKEEP_API_TOKENS is so short that it can be guessed", mend)
+    if settings.webhook_max_age < SHORTEST_AGE:
+        text = f"REELKEEP_WEBHOOK_MAX_AGE ({settings.webhook_max_age:g} s) makes signatures old while they are on their way"
+        yield _warn(f"{text}: callbacks are not taken at their word", f"make it {SHORTEST_AGE:g} or more")
     yield from _judge_public_url(settings)
 
 
@@ -94,6 +114,23 @@ def _judge_times(settings: Settings) -> Iterator[Remark]:
         yield _warn(text, "lower it: what fails for good is seen later than it could be")
 
 
+def _judge_downloads(settings: Settings) -> Iterator[Remark]:
+    if settings.download_insecure and not _is_local(settings.kie_base_url):
+        yield _warn("REELKEEP_DOWNLOAD_INSECURE=1 lets http and private addresses be fetched from", "remove it")
+    wide = [host for host in settings.download_hosts if host.removeprefix("*.").count(".") == 0 and "*" in host]
+    if wide:
+        text = f"REELKEEP_DOWNLOAD_HOSTS lets anybody's servers be fetched from ({', '.join(wide)})"
+        yield _warn(text, "name the vendor's hosts")
+    if not _is_local(settings.kie_base_url) and not set(settings.download_hosts) & set(VENDOR_HOSTS):
+        text = "REELKEEP_DOWNLOAD_HOSTS names none of the vendor's known hosts: videos elsewhere are not fetched"
+        yield _warn(text, f"add {', '.join(VENDOR_HOSTS)}, unless the vendor has moved")
+    if settings.retry_max >= settings.link_lifetime:
+        text = (
+            f"REELKEEP_RETRY_MAX ({settings.retry_max:g} s) may last as long as a link lives (REELKEEP_LINK_LIFETIME)"
+        )
+        yield _fail(f"{text}: what fails may never be tried again", "make it an hour or less")
+
+
 def _judge_budgets(settings: Settings) -> Iterator[Remark]:
     prices = {**PRICES, **settings.prices}
     least = min(price for name, price in prices.items() if name.startswith("veo"))
@@ -112,6 +149,29 @@ def _judge_budgets(settings: Settings) -> Iterator[Remark]:
             yield _warn(f"{text}, which REELKEEP_UPGRADES asks for", "raise it, or take it out of REELKEEP_UPGRADES")
     if settings.upgrades and not settings.can_submit:
         yield _warn("REELKEEP_UPGRADES has no effect without a vendor key", "set REELKEEP_KIE_API_KEY")
+
+
+def _judge_variables(variables: Mapping[str, str]) -> Iterator[Remark]:
+    """What other programs than ours take from the environment, and what nobody takes."""
+    known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields} | OTHER_NAMES
+    for name in sorted(name for name in variables if name.startswith(PREFIX) and name not in known):
+        like = difflib.get_close_matches(name, known, 1)
+        yield _warn(f"{name} is no setting: it has no effect", f"did you mean {like[0]}?" if like else "remove it")
+    for name in NUMBERS:
+        value = variables.get(name, "")
+        if value and not (value.isascii() and value.isdecimal() and int(value)):
+            yield _fail(f"{name} is no whole number above 0: its process does not start", "mend or remove it")
+    address = variables.get("FLOWER_ADDRESS", "")
+    if address and not _is_loopback(address) and not variables.get("FLOWER_BASIC_AUTH"):
+        text = f"Flower listens on {address} without a password: whoever reaches it can stop workers"
+        yield _fail(text, "set FLOWER_BASIC_AUTH=user:password, or FLOWER_ADDRESS=127.0.0.1")
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return address == "localhost"
 
 
 def _is_local(url: str) -> bool:

@@ -7,12 +7,20 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TextIO
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from app.adapters.redis_ledger import RedisLedger
 from app.assembly import open_ledger
-from app.cli.terminal import EXIT_FAILED, shows_errors, stop_signal
+from app.cli.terminal import (
+    EXIT_FAILED,
+    Command,
+    complain,
+    exit_interrupted,
+    plural,
+    progress_bar,
+    read_labels,
+    shows_errors,
+    stop_signal,
+)
 from app.domain.audit import plain
 from app.domain.errors import ReelkeepError
 from app.pipeline.importing import BadLine, Fate, Imported, read_ids, track_old, watch
@@ -22,26 +30,26 @@ from app.settings import Settings, load_or_exit
 NO_SWEEPS = 10
 
 
-def _read_labels(_context: click.Context, _parameter: click.Parameter, pairs: tuple[str, ...]) -> dict[str, str]:
-    labels = dict(pair.partition("=")[::2] for pair in pairs)
-    if not all(labels) or any("=" not in pair for pair in pairs):
-        raise click.BadParameter("must be NAME=VALUE")
-    return labels
-
-
-@click.command("import")
+@click.command(
+    "import",
+    cls=Command,
+    examples=[
+        ("reelkeep import ids.txt", "One id a line; waits, and says what became of each."),
+        ("reelkeep import log.csv --label from=log", "A CSV with a column taskId, task_id or id."),
+        ("cut -f1 log.tsv | reelkeep import - --no-wait", "From standard input; the workers do the rest."),
+    ],
+    ends={0: "every line had an id, whatever became of it", 1: "a line has no usable id, or it did not work"},
+)
 @click.argument("file", type=click.File(encoding="utf-8-sig", errors="replace"))
-@click.option("--label", "labels", multiple=True, metavar="NAME=VALUE", callback=_read_labels, help="Attach a label.")
+@click.option("--label", "labels", multiple=True, metavar="NAME=VALUE", callback=read_labels, help="Attach a label.")
 @click.option("--no-wait", is_flag=True, help="Only track them; the workers do the rest.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @shows_errors
 def import_ids(file: TextIO, labels: dict[str, str], no_wait: bool, as_json: bool) -> None:
-    """Import old task ids: save what still lives at the vendor's, and say what is gone.
+    """Save what still lives of old task ids, and say what is gone.
 
     FILE holds one id a line, or is a CSV with a column taskId, task_id or id; - is standard input. Upgrades are not bought
     for them. Doing it again adds nothing. Ctrl-C ends the watching, not the work.
-
-    Exit status: 0, 1 if a line has no usable id (or it did not work), 2 if the command is wrong.
     """
     settings = load_or_exit()
     if not settings.can_submit:
@@ -53,38 +61,36 @@ def import_ids(file: TextIO, labels: dict[str, str], no_wait: bool, as_json: boo
         for found in read_ids(file):
             if isinstance(found, BadLine):
                 bad.append(found)
-                print(f"reelkeep: line {found.number}: no task id: {found.text[:80]!r}", file=sys.stderr)
+                complain(f"line {found.number}: no task id: {found.text[:80]!r}")
             else:
                 new[found] = track_old(found, (), labels, ledger, settings.policy)
     except KeyboardInterrupt:
-        raise ReelkeepError(f"interrupted: {len(new)} ids are recorded, run it again for the rest") from None
+        exit_interrupted(f"interrupted: {plural(len(new), 'id')} recorded, run it again for the rest")
     stop = stop_signal()
     if not no_wait:
         _warn_if_nobody_works(ledger, settings)
-    ended = list(_show_progress(watch(new, ledger, lambda seconds: no_wait or stop.wait(seconds)), len(new)))
+    watched = watch(new, ledger, lambda seconds: no_wait or stop.wait(seconds))
+    ended = list(_show_progress(watched, len(new)))
     if as_json:
         _print_json(new, ended, bad)
     else:
         _print(new, ended)
     if stop.is_set():
-        print("reelkeep: interrupted; the workers go on", file=sys.stderr)
-    if bad or stop.is_set():
+        exit_interrupted("interrupted; the workers go on")
+    if bad:
         sys.exit(EXIT_FAILED)
 
 
 def _warn_if_nobody_works(ledger: RedisLedger, settings: Settings) -> None:
     health = ledger.health()
     if health.sweep_at is None or health.now - health.sweep_at > NO_SWEEPS * settings.sweep_every:
-        print("reelkeep: nothing sweeps: this waits until worker, mirror and beat run", file=sys.stderr)
+        complain("nothing sweeps: this waits until worker, mirror and beat run")
 
 
 def _show_progress(ending: Iterable[Imported], total: int) -> Iterator[Imported]:
-    console = Console(stderr=True)
-    columns = TextColumn("ended"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        bar = progress.add_task("", total=total)
+    with progress_bar("ended", total) as advance:
         for one in ending:
-            progress.update(bar, advance=one.fate is not Fate.UNDER_WAY)
+            advance(one.fate is not Fate.UNDER_WAY)
             yield one
 
 
@@ -104,4 +110,6 @@ def _print(new: Mapping[str, bool], ended: Sequence[Imported]) -> None:
         if one.fate is not Fate.SAVED:
             print(f"{one.task_id}  {words[one.fate]}" + (f": {plain(one.reason)}" if one.reason else ""))
     counts = Counter(one.fate for one in ended)
-    print(f"{len(new)} ids, {sum(new.values())} new: {', '.join(f'{counts[fate]} {words[fate]}' for fate in Fate)}")
+    print(
+        f"{plural(len(new), 'id')}, {sum(new.values())} new: {', '.join(f'{counts[fate]} {words[fate]}' for fate in Fate)}"
+    )

@@ -6,11 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from app.assembly import open_bucket, open_ledger
-from app.cli.terminal import EXIT_FAILED, shows_errors, stop_signal
+from app.cli.terminal import EXIT_FAILED, Command, exit_interrupted, show_progress, shows_errors, stop_signal
 from app.pipeline.rebuild import Outcome, Rebuilt, Site
 from app.pipeline.rebuild import rebuild as rebuild_from
 from app.settings import load_or_exit
@@ -54,17 +52,22 @@ class Report:
         }
 
 
-@click.command()
+@click.command(
+    cls=Command,
+    examples=[
+        ("reelkeep rebuild --dry-run", "What the manifests would bring back."),
+        ("reelkeep rebuild", "Bring it back; nothing is fetched or bought again."),
+    ],
+    ends={1: "a manifest could not be read, or the bucket or the ledger"},
+)
 @click.option("--dry-run", is_flag=True, help="Only say what would be done.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @shows_errors
 def rebuild(dry_run: bool, as_json: bool) -> None:
-    """Rebuild the ledger from the bucket's manifests, after Redis was lost.
+    """Rebuild a lost ledger from the bucket's manifests.
 
     Every video that is stored is known again, and nothing is downloaded or bought again; what was unfinished goes on. What the
     ledger knows is left alone, so it may be run at any time and again.
-
-    Exit status: 0, 1 if a manifest could not be read (or the bucket or the ledger), 2 if the command is wrong.
     """
     settings = load_or_exit("bucket")
     site = Site(
@@ -75,23 +78,19 @@ def rebuild(dry_run: bool, as_json: bool) -> None:
         repeats_are_questions=settings.kie_api == "veo",
         dry_run=dry_run,
     )
-    report, stop, console = Report(), stop_signal(), Console(stderr=True)
+    report, stop = Report(), stop_signal()
     # How many there are is not known before the whole bucket has been listed.
-    columns = TextColumn("{task.completed} generations"), BarColumn(), TimeElapsedColumn()
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        bar = progress.add_task("", total=None)
-        for one in rebuild_from(site):
-            report.add(one)
-            progress.advance(bar)
-            if stop.is_set():
-                break
+    for one in show_progress(rebuild_from(site), "generations", None):
+        report.add(one)
+        if stop.is_set():
+            break
     if as_json:
         print(json.dumps({"dryRun": dry_run, "interrupted": stop.is_set(), **report.describe()}))
     else:
         _print(report, dry_run)
     if stop.is_set():
-        print("reelkeep: interrupted; run it again to do the rest", file=sys.stderr)
-    if report.unreadable or stop.is_set():
+        exit_interrupted("interrupted; run it again to do the rest")
+    if report.unreadable:
         sys.exit(EXIT_FAILED)
 
 
@@ -99,7 +98,7 @@ def _print(report: Report, dry_run: bool) -> None:
     would = "would be " if dry_run else ""
     lists: list[tuple[str, list[str]]] = [
         ("unfinished, goes on", report.unfinished),
-        ("objects missing, wanted again", report.missing),
+        (f"{'object' if len(report.missing) == 1 else 'objects'} missing, wanted again", report.missing),
         (f"without manifest, {would}asked about", report.without_manifest),
         ("unreadable, left as it is", [f"{name}: {why}" for name, why in report.unreadable.items()]),
         ("rebuilt in part", [f"{name}: {why}" for name, why in report.partly.items()]),

@@ -2,16 +2,14 @@
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from app.adapters.redis_ledger import RedisLedger
 from app.assembly import open_ledger
-from app.cli.terminal import EXIT_FAILED, shows_errors, stop_signal
+from app.cli.terminal import EXIT_FAILED, Command, exit_interrupted, plural, show_progress, shows_errors, stop_signal
 from app.domain.audit import show_credits
 from app.domain.errors import ReelkeepError
 from app.domain.generation import Generation
@@ -39,7 +37,15 @@ def _check_ids(_context: click.Context, _parameter: click.Parameter, values: tup
     return values
 
 
-@click.command()
+@click.command(
+    cls=Command,
+    examples=[
+        ("reelkeep replay --dry-run", "How many there are."),
+        ("reelkeep replay --since 2026-08-06T06:57:57Z", "Those that came since then, once more."),
+        ("reelkeep replay --id 5f2c…", "Those of one generation."),
+    ],
+    ends={0: "nothing came of it", 1: "something was stored or bought, or that is not sure yet, or it did not work"},
+)
 @click.option(
     "--since", metavar="WHEN", callback=_read_since, help="Only what came since a date or ISO 8601 time (UTC)."
 )
@@ -48,24 +54,24 @@ def _check_ids(_context: click.Context, _parameter: click.Parameter, values: tup
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @shows_errors
 def replay(since: float | None, ids: tuple[str, ...], dry_run: bool, as_json: bool) -> None:
-    """Run recorded callbacks again, and show that nothing comes of it.
+    """Run recorded callbacks again: nothing may come of it.
 
     They take the way of every callback, and the work that they cause is waited for. When all is well, no object is stored and no
     credit is spent a second time.
-
-    Exit status: 0, 1 if something was stored or bought (or that is not sure yet, or it did not work), 2 if the command is wrong.
     """
     settings = load_or_exit()
     ledger, stop = open_ledger(settings), stop_signal()
     found = _find(ids, ledger, settings.policy) if ids else list_generations(ledger)
     total = len(ids) or sum(ledger.count().values())
     again = replay_again(found, since, ledger, stop.wait, dry_run=dry_run)
-    report = _read(_show_progress(again, total))
+    report = _read(show_progress(again, "replayed", total))
     if as_json:
         print(json.dumps({"dryRun": dry_run, "interrupted": stop.is_set(), **report}))
     else:
         _print(report, dry_run)
-    if report["new"] or report["credits"] > 0 or report["unsettled"] or stop.is_set():
+    if stop.is_set():
+        exit_interrupted("interrupted; run it again for the rest")
+    if report["new"] or report["credits"] > 0 or report["unsettled"]:
         sys.exit(EXIT_FAILED)
 
 
@@ -76,16 +82,6 @@ def _find(ids: Sequence[str], ledger: RedisLedger, policy: Policy) -> list[Gener
     if unknown:
         raise ReelkeepError(f"there is no generation of {', '.join(unknown)} here")
     return list({record.task_id: record for record in known.values()}.values())
-
-
-def _show_progress(replayed: Iterable[Replayed], total: int) -> Iterator[Replayed]:
-    console = Console(stderr=True)
-    columns = TextColumn("replayed"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        bar = progress.add_task("", total=total)
-        for one in replayed:
-            progress.advance(bar)
-            yield one
 
 
 def _read(replayed: Iterable[Replayed]) -> dict[str, Any]:
@@ -110,12 +106,13 @@ def _read(replayed: Iterable[Replayed]) -> dict[str, Any]:
 
 def _print(report: dict[str, Any], dry_run: bool) -> None:
     would = "to be replayed" if dry_run else "replayed"
-    print(f"{report['callbacks']} callbacks of {report['generations']} generations {would}")
+    print(f"{plural(report['callbacks'], 'callback')} of {plural(report['generations'], 'generation')} {would}")
     if report["skipped"]:
         print(f"{report['skipped']} left out: which order they were about is not known any more")
     if not dry_run:
         objects = sum(len(names) for names in report["new"].values())
-        print(f"{objects} new objects or orders, {show_credits(report['credits'])} credits")
+        came = "1 new object or order" if objects == 1 else f"{objects} new objects or orders"
+        print(f"{came}, {show_credits(report['credits'])} credits")
     for task_id, names in report["new"].items():
         print(f"  {task_id}: {', '.join(names)}")
     for task_id, names in report["changed"].items():

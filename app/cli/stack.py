@@ -27,7 +27,9 @@ PROCFILE = Path(__file__).resolve().parents[2] / "Procfile"
 BUCKET = "reelkeep"
 #: Takes away whatever the user's own environment or .env file sets: a stack for show must not touch a real broker or bucket.
 NOTHING_SET = {
-    f"{PREFIX}{name.upper()}": "" for name in Settings.model_fields if name not in ("redis_url", "s3_bucket")
+    f"{PREFIX}{name.upper()}": ""
+    for name in Settings.model_fields
+    if name not in ("redis_url", "s3_bucket", "log_format")
 }
 
 
@@ -99,6 +101,7 @@ def running_stack(plan: Plan, on_end: OnEnd | None = None) -> Iterator[Stack]:
     env = {**os.environ, "PORT": str(web_port), "FLOWER_PORT": str(flower_port), "PYTHONUNBUFFERED": "1"}
     env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{env.get('PATH', '')}"
     env.setdefault("REELKEEP_API_TOKENS", secret["api_token"])
+    env.setdefault("REELKEEP_LOG_FORMAT", "text")  # people read these files
     with supervising(plan.folder / "logs", on_end) as supervisor:
         if plan.embedded_redis:
             env["REELKEEP_REDIS_URL"] = _start_redis(supervisor, plan)

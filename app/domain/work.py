@@ -107,6 +107,12 @@ class Item:
         name = f"{self.step}/{self.task_id}"
         return name if self.kind is None else f"{name}/{self.kind}/{self.index}"
 
+    @property
+    def facts(self) -> dict[str, object]:
+        """What the log says of work on it."""
+        of = {"id" if self.step is Step.SUBMIT else "task_id": self.task_id}
+        return {"step": str(self.step), **of, **({"kind": str(self.kind), "index": self.index} if self.kind else {})}
+
     @classmethod
     def parse(cls, text: str) -> Self:
         """Read an item's text. :raises ValueError: it is none."""

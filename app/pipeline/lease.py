@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from app.domain.errors import LedgerUnavailable
-from app.logs import log_event
+from app.logs import log_event, with_work
 
 T = TypeVar("T")
 #: seconds between two tries to write an outcome down
@@ -37,7 +37,7 @@ def keep_alive(
             except LedgerUnavailable:
                 continue  # the next round may reach it before the lease ends
 
-    keeper = threading.Thread(target=run, name="lease", daemon=True)
+    keeper = threading.Thread(target=with_work(run), name="lease", daemon=True)
     keeper.start()
     if hand_over is not None:
         _kept[done] = hand_over

@@ -12,7 +12,7 @@ from app.domain.policy import Policy
 from app.domain.ports import Bucket
 from app.domain.view import describe
 from app.domain.work import Item
-from app.logs import log_event
+from app.logs import add_to_work, log_event
 from app.pipeline.lease import insist, keep_alive
 
 #: raised when a reader of older manifests would misunderstand a newer one
@@ -35,6 +35,7 @@ def write_manifest(item: Item, ledger: Ledger, bucket: Bucket, policy: Policy, p
     claim = ledger.change(item.task_id, lambda draft: _claim(draft, policy), focus=item)
     if claim is None:
         return
+    add_to_work(attempt=claim.fence)
     renew = partial(ledger.change, item.task_id, lambda draft: _renew(draft, claim, policy))
     try:
         # Not handed over at the end of the process: an upload that hangs could take effect after a newer one.

@@ -26,7 +26,7 @@ from app.domain.rendition import Rendition, RenditionState
 from app.domain.urls import Urls
 from app.domain.vendor import Vendor
 from app.domain.work import UPGRADES, Item, Kind
-from app.logs import log_event
+from app.logs import add_to_work, log_event
 from app.pipeline import budget
 from app.pipeline.lease import insist, keep_alive
 
@@ -82,6 +82,7 @@ def mirror(
     claim = ledger.change(item.task_id, lambda draft: _claim(draft, item, policy), focus=item)
     if claim is None:
         return
+    add_to_work(attempt=claim.attempt)
     renew = partial(ledger.change, item.task_id, lambda draft: _renew(draft, item, claim, policy))
     hand_over = partial(ledger.change, item.task_id, lambda draft: _finish(draft, item, claim, _hand_over), focus=item)
     parts = bucket.parts(parts_folder(prefix, item))

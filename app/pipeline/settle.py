@@ -11,7 +11,7 @@ from app.domain.policy import Policy
 from app.domain.rendition import Rendition, RenditionState
 from app.domain.vendor import OrderAnswer, OrderProgress, Progress, Vendor, Verdict
 from app.domain.work import Item, Kind, order_name
-from app.logs import log_event
+from app.logs import add_to_work, log_event
 from app.pipeline import budget
 
 #: so many times the reckoned price is the most that a callback's word on a price may be
@@ -42,6 +42,7 @@ def settle(item: Item, ledger: Ledger, vendor: Vendor | None, policy: Policy) ->
     claim = ledger.change(item.task_id, lambda draft: _claim(draft, item, vendor is not None, policy), focus=item)
     if claim is None:
         return
+    add_to_work(attempt=claim.fence)
     verdict, trouble, pause = None, "", None
     if claim.ask and vendor is not None:
         slot = ledger.take_slot(budget.polls(policy), item)

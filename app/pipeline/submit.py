@@ -20,7 +20,7 @@ from app.domain.requests import ExtendRequest, Request
 from app.domain.submission import Submission, fingerprint
 from app.domain.vendor import CallbackUrl, SubmitAnswer, Vendor
 from app.domain.work import Item, Kind
-from app.logs import log_event
+from app.logs import add_to_work, log_event
 from app.pipeline import budget
 from app.pipeline.lease import insist
 
@@ -99,6 +99,7 @@ def submit(item: Item, ledger: Ledger, vendor: Vendor | None, policy: Policy, ca
     claim = ledger.change(item.task_id, partial(_claim, policy=policy), focus=item)
     if claim is None:
         return
+    add_to_work(attempt=claim.fence)
     submission = claim.submission
     if submission.to_be_sent and submission.sent_at is None:
         submission = _send(claim, ledger, vendor, policy, callback_url)

@@ -13,7 +13,7 @@ from app.domain.policy import Policy
 from app.domain.rendition import OrderClaim, Rendition
 from app.domain.vendor import CallbackUrl, OrderAnswer, OrderProgress, Progress, Vendor, Verdict
 from app.domain.work import UPGRADES, Item, order_name
-from app.logs import log_event
+from app.logs import add_to_work, log_event
 from app.pipeline import budget
 from app.pipeline.lease import insist
 
@@ -46,6 +46,7 @@ def upgrade(item: Item, ledger: Ledger, vendor: Vendor | None, policy: Policy, c
     claim = ledger.change(item.task_id, lambda draft: _claim(draft, item, policy, token), focus=item)
     if claim is None:
         return
+    add_to_work(attempt=claim.fence)
     answer = _ask(item, claim, ledger, vendor, policy, callback_url)
     # Before it is recorded: if that fails, this line is what is left of the vendor's id.
     log_event(

@@ -31,6 +31,13 @@ Scenarios
   or, while it runs: POST /_simulator/scenarios {{"name": "two-slow", "results": 2}}
   The fields are those of Scenario in app/simulator/scenarios.py.
 \b
+Examples
+  reelkeep simulator --port 8900 --speed 60
+  reelkeep simulator --webhook-key KEY --seed 1 --json
+\b
+Exit status
+  0 it ran, and was stopped; 1 it could not start; 2 the command line is wrong
+\b
 To look at it from outside (no key needed)
   GET  /_simulator/books             all that happened, counted by the simulator
   GET  /_simulator/file?path=/v/...  the true bytes of a file, never a fault
@@ -83,6 +90,7 @@ Bad weather, for every endpoint of the API
 @click.option("--weather-seed", type=int, help="Have the same requests meet the same faults in every run.")
 @click.option("--credits", default=Options.credits, show_default=True, help="Credits to begin with.")
 @click.option("--public-url", help="What the URLs of files begin with.  [default: where it listens]")
+@click.option("--json", "as_json", is_flag=True, help="Say in JSON where it listens.")
 def simulator(
     host: str,
     port: int,
@@ -97,6 +105,7 @@ def simulator(
     weather_seed: int | None,
     credits: float,
     public_url: str | None,
+    as_json: bool,
 ) -> None:
     """Run a stand-in for the vendor's video API on this machine.
 
@@ -123,7 +132,7 @@ def simulator(
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
     with Simulator(options) as running:
-        click.echo(f"simulator listening on {running.url}")
+        click.echo(json.dumps({"url": running.url}) if as_json else f"simulator listening on {running.url}")
         stopping.wait()
 
 

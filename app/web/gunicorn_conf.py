@@ -9,9 +9,10 @@ import socket
 
 import gunicorn.util
 
+from app.logs import gunicorn_logs
 from app.settings import load_or_exit
 
-load_or_exit("callbacks")
+settings = load_or_exit("callbacks")
 
 # No `bind`: gunicorn takes $PORT on all addresses if it is set, else 127.0.0.1:8000.
 workers = int(os.environ.get("WEB_CONCURRENCY", "2"))  # gunicorn's own variable; its default is 1
@@ -23,7 +24,7 @@ graceful_timeout = 20
 keepalive = 5
 control_socket_disable = True
 accesslog = None
-errorlog = "-"
+logconfig_dict = gunicorn_logs(settings.log_format, settings.secrets)
 #: a header line over this is refused with 400 by gunicorn itself
 limit_request_field_size = 8190
 

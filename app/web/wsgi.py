@@ -4,5 +4,6 @@ from app.logs import configure_logs
 from app.settings import load_or_exit
 from app.web.application import create_app
 
-configure_logs()
-app = create_app(load_or_exit("callbacks"))
+settings = load_or_exit("callbacks")
+configure_logs(settings.log_format, settings.secrets)
+app = create_app(settings)

@@ -231,8 +231,8 @@ def test_a_replay_that_does_bring_something_says_so(forgetful: Fleet, replayed: 
     run = reelkeep(forgetful, "replay", "--id", task_id, "--since", "2000-01-01")
     assert run.returncode == 1
     assert run.stdout.splitlines()[:2] == [
-        "1 callbacks of 1 generations replayed",
-        "1 new objects or orders, 0 credits",
+        "1 callback of 1 generation replayed",
+        "1 new object or order, 0 credits",
     ]
     assert f"{task_id}: result 0 stored" in run.stdout
 
@@ -441,7 +441,7 @@ def test_ctrl_c_ends_the_watching_and_not_the_work(forgetful: Fleet) -> None:
     shown += read_until(terminal, "the workers go on")
     os.close(terminal)
     assert "━" in shown, "a progress bar"
-    assert process.returncode == 1
+    assert process.returncode == 130
     assert f"{slow}  under way" in output
     set_weather(forgetful)
     forgetful.await_state(slow)

@@ -390,4 +390,4 @@ def test_a_submission_whose_generation_comes_meanwhile_is_given_once(ledger: Red
 
 def test_the_help_says_what_the_status_means(reelkeep: Run) -> None:
     text = " ".join(reelkeep("--help").stdout.split())
-    assert "Exit status: 0 if nothing is suspicious, 1 if something is" in text
+    assert "Exit status: 0 nothing is suspicious 1 something is" in text

@@ -36,8 +36,25 @@ from tests.support.waiting import wait_for
 Run = Callable[..., Result]
 KEYS = {"access_key": "reelkeep", "secret_key": "planted-s3-secret"}
 #: planted everywhere; none may be seen
-SECRETS = ("planted-redis-password", "planted-vendor-key", "planted-webhook-key", "planted-token", KEYS["secret_key"])
-PARTS = {"redis", "redis persistence", "redis eviction", "redis memory", "broker", "bucket", "vendor", "clock", "fleet"}
+SECRETS = (
+    "planted-redis-password",
+    "planted-vendor-key",
+    "planted-webhook-key",
+    "planted-user-token",
+    KEYS["secret_key"],
+)
+PARTS = {
+    "redis",
+    "redis persistence",
+    "redis eviction",
+    "redis memory",
+    "broker",
+    "bucket",
+    "vendor",
+    "front door",
+    "clock",
+    "fleet",
+}
 
 
 # --- servers -----------------------------------------------------------------------------------------------------------
@@ -71,8 +88,35 @@ def vendor() -> Iterator[str]:
         yield simulator.url
 
 
+@contextmanager
+def answering(status: int, body: bytes) -> Iterator[str]:
+    """A server that says the same to everybody."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Nothing."""
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def front_door() -> Iterator[str]:
+    with answering(200, b'{"status": "alive"}') as url:
+        yield url
+
+
 @pytest.fixture
-def env(redis_url: str, s3: tuple[int, Path], vendor: str) -> dict[str, str | None]:
+def env(redis_url: str, s3: tuple[int, Path], vendor: str, front_door: str) -> dict[str, str | None]:
     """The settings of an installation where all is well; None: whatever the machine sets is taken away."""
     return {
         **dict.fromkeys(name for name in os.environ if name.startswith(("REELKEEP_", "AWS_"))),
@@ -85,9 +129,9 @@ def env(redis_url: str, s3: tuple[int, Path], vendor: str) -> dict[str, str | No
         "REELKEEP_S3_BUCKET": "reels",
         "REELKEEP_KIE_API_KEY": "planted-vendor-key",
         "REELKEEP_KIE_BASE_URL": vendor,
-        "REELKEEP_PUBLIC_URL": "https://reels.example.com",
+        "REELKEEP_PUBLIC_URL": front_door,
         "REELKEEP_WEBHOOK_KEYS": "planted-webhook-key",
-        "REELKEEP_API_TOKENS": "planted-token",
+        "REELKEEP_API_TOKENS": "planted-user-token",
     }
 
 
@@ -580,6 +624,29 @@ def test_a_redis_clock_that_is_far_off(doctor: Run, monkeypatch: pytest.MonkeyPa
     assert clock["text"].startswith("Redis's clock is 7 min behind")
 
 
+# --- the front door, and others in the house ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("status", "body"), [(200, b"<html>"), (200, b'"x"'), (404, b"{}"), (302, b"{}")])
+def test_a_public_address_that_leads_elsewhere(doctor: Run, status: int, body: bytes) -> None:
+    with answering(status, body) as url:
+        door = found(doctor("--json", REELKEEP_PUBLIC_URL=url))["front door"]
+    assert (door["level"], "REELKEEP_PUBLIC_URL (127.0.0.1)" in door["text"]) == ("warning", True)
+    assert "proxy" in door["mend"]
+
+
+def test_a_public_address_where_nobody_answers(doctor: Run) -> None:
+    door = found(doctor("--json", REELKEEP_PUBLIC_URL=f"http://127.0.0.1:{free_port()}"))["front door"]
+    assert (door["level"], "nothing that is ours answers" in door["text"]) == ("warning", True)
+
+
+def test_a_redis_that_others_use_too(doctor: Run, redis_url: str) -> None:
+    with redis.Redis.from_url(f"{redis_url[:-1]}7") as client:
+        client.set("theirs", 1)
+        server = found(doctor("--json"))["redis"]
+    assert (server["level"], server["text"]) == ("warning", "others keep keys in this Redis too, in db7")
+
+
 # --- the fleet, and this machine ---------------------------------------------------------------------------------------------
 
 
@@ -634,7 +701,7 @@ def test_wrong_settings_are_said_and_the_rest_is_still_looked_at(doctor: Run) ->
 
 def test_a_check_that_breaks_does_not_hide_the_others(doctor: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     def break_down(*_: object) -> None:
-        raise RuntimeError("planted-token")
+        raise RuntimeError("planted-user-token")
 
     monkeypatch.setattr("app.cli.doctor_checks.probe_bucket", break_down)
     parts = found(doctor("--json"))

@@ -477,6 +477,6 @@ def test_told_to_stop_it_says_that_there_may_be_more(
     for number in range(40):
         put(bucket, complete(f"t{number}"))
     result = reelkeep("--json")
-    assert (result.exit_code, result.stderr) == (1, "reelkeep: interrupted; run it again to do the rest\n")
+    assert (result.exit_code, result.stderr) == (130, "reelkeep: interrupted; run it again to do the rest\n")
     assert (json.loads(result.stdout)["interrupted"], json.loads(result.stdout)["rebuilt"]) == (True, 1)
     assert sum(ledger.count().values()) < 40

@@ -191,21 +191,19 @@ def recorded(ledger: RedisLedger) -> RedisLedger:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "generations", "callbacks"),
+    ("arguments", "told"),
     [
-        ((), 3, 2),
-        (("--since", "2026-08-07"), 3, 1),
-        (("--since", "2026-08-06T08:57:58+02:00"), 3, 1),
-        (("--id", "t1"), 1, 1),
-        (("--id", "t1", "--id", "t3", "--id", "t1"), 2, 1),
+        ((), "2 callbacks of 3 generations"),
+        (("--since", "2026-08-07"), "1 callback of 3 generations"),
+        (("--since", "2026-08-06T08:57:58+02:00"), "1 callback of 3 generations"),
+        (("--id", "t1"), "1 callback of 1 generation"),
+        (("--id", "t1", "--id", "t3", "--id", "t1"), "1 callback of 2 generations"),
     ],
 )
-def test_callbacks_are_counted(
-    reelkeep: Run, recorded: RedisLedger, arguments: tuple[str, ...], generations: int, callbacks: int
-) -> None:
+def test_callbacks_are_counted(reelkeep: Run, recorded: RedisLedger, arguments: tuple[str, ...], told: str) -> None:
     run = reelkeep("replay", "--dry-run", *arguments)
     assert (run.exit_code, run.stderr) == (0, "")
-    assert run.stdout == f"{callbacks} callbacks of {generations} generations to be replayed\n"
+    assert run.stdout == f"{told} to be replayed\n"
     assert "callbacks" not in recorded.stats()
 
 

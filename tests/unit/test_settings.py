@@ -68,6 +68,7 @@ def test_the_defaults_are_those_of_the_table() -> None:
         "retry_base": 2,
         "retry_max": 600,
         "link_lifetime": 1209600,
+        "log_format": "auto",
     }
 
 
@@ -340,3 +341,22 @@ def test_without_a_public_address_no_callback_is_asked_for() -> None:
 @pytest.mark.parametrize(("values", "expected"), [({}, False), ({"KIE_API_KEY": "k"}, True)])
 def test_only_with_a_key_can_anything_be_submitted(values: dict[str, str], expected: bool) -> None:
     assert _load(**values).can_submit is expected
+
+
+def test_what_must_not_be_shown_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "planted-s3-secret")
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "planted-session")
+    monkeypatch.setenv("FLOWER_BASIC_AUTH", "user:planted-flower, other:planted-other")
+    settings = _load(
+        REDIS_URL="redis://:planted%20redis@127.0.0.1/0",
+        BROKER_URL="amqp://user:planted-broker@a//;amqp://user:planted-second@b//?password=planted-query",
+        KIE_API_KEY="planted-vendor-key",
+        WEBHOOK_KEYS="planted-webhook-key,planted-old-key",
+        API_TOKENS="planted-token,short",
+    )
+    assert set(settings.secrets) == {
+        *("planted-s3-secret", "planted-session", "planted-flower", "planted-other"),
+        *("planted%20redis", "planted redis", "planted-broker", "planted-second", "planted-query"),
+        *("planted-vendor-key", "planted-webhook-key", "planted-old-key", "planted-token"),
+    }
+    assert settings.secrets == sorted(settings.secrets, key=len, reverse=True), "one may hold another"

@@ -12,7 +12,7 @@ from app.settings import Settings
 
 GOOD: dict[str, Any] = {
     "webhook_keys": (SecretStr("planted-key"),),
-    "api_tokens": (SecretStr("planted-token"),),
+    "api_tokens": (SecretStr("planted-user-token"),),
     "kie_api_key": SecretStr("planted-vendor-key"),
     "public_url": "https://reels.example.com",
 }
@@ -40,11 +40,6 @@ def test_good_settings_are_said_to_be_good() -> None:
         ),
         ({"allow_unsigned": True}, Level.WARNING, "no effect beside REELKEEP_WEBHOOK_KEYS"),
         ({"api_tokens": ()}, Level.WARNING, "answer 401"),
-        (
-            {"api_tokens": (SecretStr("s3cret"), SecretStr("a-long-enough-token"))},
-            Level.WARNING,
-            "1 of REELKEEP_API_TOKENS can be guessed, with fewer than 12",
-        ),
         ({"download_insecure": True}, Level.WARNING, "private addresses"),
         ({"public_url": ""}, Level.WARNING, "no REELKEEP_PUBLIC_URL"),
         ({"public_url": "http://reels.example.com"}, Level.WARNING, "http://"),
@@ -55,6 +50,15 @@ def test_good_settings_are_said_to_be_good() -> None:
         ({"public_url": "https://web"}, Level.PROBLEM, "cannot reach"),
         ({"kie_base_url": "http://api.kie.ai"}, Level.PROBLEM, "in the clear"),
         ({"kie_base_url": "http://127.0.0.1:9000"}, Level.WARNING, "a simulator?"),
+        (
+            {"api_tokens": (SecretStr("planted-user-token"), SecretStr("short"))},
+            Level.WARNING,
+            "so short that it can be guessed",
+        ),
+        ({"webhook_max_age": 59.0}, Level.WARNING, "REELKEEP_WEBHOOK_MAX_AGE (59 s)"),
+        ({"download_hosts": ("*.kie.ai", "*.com")}, Level.WARNING, "anybody's servers be fetched from (*.com)"),
+        ({"download_hosts": ("videos.example.com",)}, Level.WARNING, "none of the vendor's known hosts"),
+        ({"retry_max": 3600.0, "link_lifetime": 3600.0}, Level.PROBLEM, "REELKEEP_RETRY_MAX (3600 s)"),
         ({"provider_rate": "30/10s"}, Level.WARNING, "REELKEEP_PROVIDER_RATE (30/10s)"),
         ({"lease": 14.0}, Level.WARNING, "REELKEEP_LEASE (14 s)"),
         ({"sweep_every": 61.0}, Level.WARNING, "REELKEEP_SWEEP_EVERY (61 s)"),
@@ -104,6 +108,42 @@ def test_with_a_simulator_on_this_machine_nothing_has_to_be_reached_from_outside
     }
     [remark] = judged(**changes, provider_rate="1000/10s")
     assert "a simulator?" in remark.text
+
+
+@pytest.mark.parametrize(
+    ("variables", "level", "words"),
+    [
+        ({"REELKEEP_WEBHOOK_KEY": "x"}, Level.WARNING, "REELKEEP_WEBHOOK_KEY is no setting"),
+        ({"REELKEEP_MOON": "x"}, Level.WARNING, "REELKEEP_MOON is no setting"),
+        ({"MIRROR_CONCURRENCY": "many"}, Level.PROBLEM, "MIRROR_CONCURRENCY is no whole number"),
+        ({"PORT": "0"}, Level.PROBLEM, "PORT is no whole number"),
+        ({"FLOWER_ADDRESS": "0.0.0.0"}, Level.PROBLEM, "Flower listens on 0.0.0.0 without a password"),
+    ],
+)
+def test_a_variable_that_cannot_be_meant_is_named(variables: dict[str, str], level: Level, words: str) -> None:
+    [remark] = judge_settings(Settings.model_construct(**GOOD), variables)
+    assert (remark.level, words in remark.text) == (level, True)
+    assert remark.mend
+
+
+def test_a_setting_that_was_misspelt_is_told_its_name() -> None:
+    [remark] = judge_settings(Settings.model_construct(**GOOD), {"REELKEEP_WEBHOOK_KEY": "planted-key"})
+    assert remark.mend == "did you mean REELKEEP_WEBHOOK_KEYS?"
+    assert "planted-key" not in remark.text
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"REELKEEP_LEASE": "60", "REELKEEP_NODE": "worker", "PORT": "8000", "WEB_CONCURRENCY": "2"},
+        {"FLOWER_ADDRESS": "127.0.0.1"},
+        {"FLOWER_ADDRESS": "localhost"},
+        {"FLOWER_ADDRESS": "0.0.0.0", "FLOWER_BASIC_AUTH": "user:password"},
+    ],
+)
+def test_good_variables_are_not_complained_of(variables: dict[str, str]) -> None:
+    [remark] = judge_settings(Settings.model_construct(**GOOD), variables)
+    assert remark.level is Level.OK
 
 
 def test_no_secret_is_named() -> None:
