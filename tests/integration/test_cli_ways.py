@@ -338,6 +338,7 @@ def test_ctrl_c_ends_a_command_without_a_traceback(tmp_path: Path) -> None:
         with subprocess.Popen(argv, env={**os.environ, "REELKEEP_REDIS_URL": url}, **pipes) as process:  # type: ignore[call-overload]
             try:
                 connection, _ = silent.accept()
+                assert connection.recv(1)  # it has asked, and waits
                 process.send_signal(signal.SIGINT)
                 output, errors = process.communicate(timeout=30)
                 connection.close()

@@ -190,7 +190,7 @@ def test_a_cursor_that_is_none_of_ours_is_refused_by_name(ledger: RedisLedger, c
 def test_what_is_due_is_enqueued_and_what_is_not_is_left(
     redis_url: str, ledger: RedisLedger, client: redis.Redis
 ) -> None:
-    track("soon", [], {}, ledger, Policy(first_poll_after=0.001))
+    track("soon", [], {}, ledger, Policy(first_poll_after=500))
     track("later", [], {}, ledger, Policy(first_poll_after=500))
     client.zadd("reelkeep:due:quick", {"settle/soon": 1.0})
     assert ledger.tick() == Tick(due=1, rescued=0)
