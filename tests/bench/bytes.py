@@ -151,7 +151,7 @@ def _measure_memory(stack: Stack, rounds: int) -> Report:
 
 @contextmanager
 def _stack(folder: Path, store: Callable[[Path, int], Service]) -> Iterator[Stack]:
-    source, port = free_port(), free_port()
+    source, port = free_port(), _port_with_twin()
     argv = (sys.executable, "-m", "tests.bench.peers.source", str(folder), str(source))
     files = Service("source of files", argv, os.environ, lambda: _listens(source))
     with running(files, folder / "source.log"), running(store(folder / "s3", port), folder / "s3.log"):
