@@ -94,6 +94,8 @@ class Settings(BaseSettings):
     webhook_max_age: Seconds = 900
     #: Bearer tokens of your own routes, comma-separated. None: they answer 401.
     api_tokens: Secrets = ()
+    #: Bearer token that `/metrics` wants. Empty: who reaches web may read the figures, credits among them.
+    metrics_token: SecretStr = SecretStr("")
 
     # --- Money ---
     #: Bought for the first result of every eligible generation: `1080p`, `4k` or both.

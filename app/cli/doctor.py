@@ -119,7 +119,7 @@ def _collect_secrets(settings: Settings | None) -> list[str]:
     """What must not be shown, should a library's words hold it; the longest first."""
     found = {os.environ.get(name, "") for name in AWS_SECRETS}
     if settings is not None:
-        keys = (settings.kie_api_key, *settings.webhook_keys, *settings.api_tokens)
+        keys = (settings.kie_api_key, *settings.webhook_keys, *settings.api_tokens, settings.metrics_token)
         found |= {key.get_secret_value() for key in keys}
         for url in (settings.redis_url, *settings.broker.split(";")):
             found |= set(_find_secrets(url))
