@@ -1,6 +1,8 @@
 """The Celery tasks: doorways to the pipeline's steps. A message carries an item's text and nothing else."""
 
+import logging
 from collections.abc import Callable
+from contextlib import suppress
 from functools import wraps
 
 from app.assembly import Parts
@@ -18,6 +20,10 @@ Doorway = Callable[[Item, Parts], None]
 DOORWAYS: dict[Step, Doorway] = {}
 
 
+class StepFailed(Exception):
+    """What Flower shows of an error that the step did not expect. Its cause is in the log alone: its words may hold anything."""
+
+
 def step_task(step: Step) -> Callable[[Doorway], object]:
     """Make a doorway the Celery task of a step. An error that the step did not expect is noted where the health check sees it.
 
@@ -28,7 +34,7 @@ def step_task(step: Step) -> Callable[[Doorway], object]:
         DOORWAYS[step] = doorway
 
         # `throws`: expected now and then, so one line in the log and no traceback.
-        @app.task(name=task_name(step), throws=(LedgerUnavailable,))
+        @app.task(name=task_name(step), throws=(LedgerUnavailable, StepFailed))
         @wraps(doorway)
         def run(*, item: str) -> None:
             use, doing = parts(), item
@@ -39,8 +45,11 @@ def step_task(step: Step) -> Callable[[Doorway], object]:
             except LedgerUnavailable:
                 raise  # nothing can be noted now; the claim lapses by itself
             except Exception as error:
-                use.ledger.note_fault(doing, f"{type(error).__name__} in {doing.partition('/')[0]}")
-                raise
+                logging.getLogger("reelkeep").exception("step.fault %s", doing)
+                reason = f"{type(error).__name__} in {doing.partition('/')[0]}"
+                with suppress(LedgerUnavailable):
+                    use.ledger.note_fault(doing, reason)
+                raise StepFailed(reason) from None
 
         return run
 

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+from app.cli.stack import read_procfile
+from app.domain.work import CHECK_TASK, LANES, SWEEP_QUEUE, SWEEP_TASK, task_name
 from tests.integration.desk import front_door
 from tests.support.metrics import names, scrape
 from tests.support.pages import PAGES, ROOT
@@ -19,6 +21,7 @@ from tests.tools import metrics_reference
 PROMETHEUS = ROOT / "deploy/prometheus"
 ALERTS, ALERTS_TEST = PROMETHEUS / "alerts.yml", ROOT / "tests/docs/alerts_test.yml"
 DASHBOARD = ROOT / "deploy/grafana/reelkeep.json"
+FLOWER = (ROOT / "docs/flower.md").read_text()
 RUNBOOK = (ROOT / "docs/runbook.md").read_text()
 #: words with the same beginning that are no metrics
 OTHERS = {"reelkeep_data"}
@@ -151,3 +154,17 @@ def _promtool(*arguments: str) -> subprocess.CompletedProcess[str]:
     if promtool is None:
         pytest.skip("there is no promtool on this machine (Debian: prometheus)")
     return subprocess.run([promtool, *arguments], capture_output=True, text=True, timeout=60)
+
+
+# --- Flower ------------------------------------------------------------------------------------------------------------------
+
+
+def test_the_page_on_flower_has_every_task_and_its_queue() -> None:
+    rows = re.findall(r"^\| `(reelkeep\.\w+)` \| .+ \| `(reelkeep\.\w+)` \| (\w+) \|$", FLOWER, re.MULTILINE)
+    there = {task_name(step): lane.queue for step, lane in LANES.items()} | {
+        SWEEP_TASK: SWEEP_QUEUE,
+        CHECK_TASK: SWEEP_QUEUE,
+    }
+    assert {task: queue for task, queue, _ in rows} == there
+    for _, queue, process in rows:
+        assert queue in read_procfile()[process]

@@ -52,6 +52,19 @@ def test_every_process_of_ours_is_given_the_time_that_it_takes_to_stop(services:
     assert int(answers) < 30
 
 
+def test_flower_needs_a_password_and_is_reached_from_this_host_alone(services: dict[str, Any]) -> None:
+    flower = services["flower"]
+    assert flower["environment"]["FLOWER_BASIC_AUTH"].startswith("${FLOWER_BASIC_AUTH:?")
+    assert all(port.startswith("127.0.0.1:") for port in flower["ports"])
+    assert "--address=${FLOWER_ADDRESS:-127.0.0.1}" in read_procfile()["flower"]
+
+
+def test_flower_remembers_so_much_and_no_more(services: dict[str, Any]) -> None:
+    """By itself it keeps 100,000 tasks, which take 290 MiB."""
+    for command in (read_procfile()["flower"], " ".join(services["flower"]["command"])):
+        assert "--max_tasks=10000" in command
+
+
 def test_redis_keeps_everything(services: dict[str, Any]) -> None:
     command = services["redis"]["command"]
     assert "--appendonly yes" in command
