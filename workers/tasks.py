@@ -14,6 +14,7 @@ from app.pipeline.settle import settle
 from app.pipeline.submit import submit
 from app.pipeline.sweep import check_account, check_bucket, refresh_lists, sweep, sweep_parts
 from app.pipeline.upgrade import upgrade
+from app.traces import work_span
 from workers.app import app, parts
 
 Doorway = Callable[[Item, Parts], None]
@@ -41,7 +42,8 @@ def step_task(step: Step) -> Callable[[Doorway], object]:
             try:
                 doing = use.ledger.pick(Item.parse(item))
                 picked = Item.parse(doing)
-                DOORWAYS[picked.step](picked, use)
+                with work_span(picked.step, picked.task_id, kind=picked.kind, index=picked.index):
+                    DOORWAYS[picked.step](picked, use)
             except LedgerUnavailable:
                 raise  # nothing can be noted now; the claim lapses by itself
             except Exception as error:

@@ -2,7 +2,9 @@
 
 from app.logs import configure_logs
 from app.settings import load_or_exit
+from app.traces import start_traces
 from app.web.application import create_app
 
 configure_logs()
+start_traces()
 app = create_app(load_or_exit("callbacks"))
