@@ -1,6 +1,7 @@
 """The ways to run it agree with each other and with the code."""
 
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -85,3 +86,16 @@ def test_lock_files_hold_hashes_and_name_no_index(name: str) -> None:
     assert pins
     assert len(re.findall(r"^\S.*(?:\\\n\s+--hash=sha256:[0-9a-f]{64}\s*)+", text, re.MULTILINE)) == len(pins)
     assert "://" not in text
+
+
+def test_the_extra_for_traces_is_what_the_tests_are_given() -> None:
+    """The group is the extra once more, for the lock file that is put beside the environment."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert project["project"]["optional-dependencies"]["otel"] == project["dependency-groups"]["otel"]
+    locked = set(re.findall(r"^([\w-]+)==", (ROOT / "requirements/otel.lock").read_text(), re.MULTILINE))
+    assert {re.split("[>=]", name)[0] for name in project["dependency-groups"]["otel"]} <= locked
+
+
+def test_what_runs_without_the_extra_is_locked_without_it() -> None:
+    for name in ("runtime", "dev"):
+        assert "opentelemetry" not in (ROOT / f"requirements/{name}.lock").read_text()
