@@ -1,7 +1,7 @@
 # Everything runs in .venv, which is made on first use and made anew only when a lock file changes.
 PYTHON ?= python3
 VENV := .venv
-READY := $(VENV)/.ready-$(shell cat requirements/dev.lock pyproject.toml | cksum | cut -d' ' -f1)
+READY := $(VENV)/.ready-$(shell cat requirements/dev.lock requirements/otel.lock pyproject.toml | cksum | cut -d' ' -f1)
 HOLD ?=
 
 .PHONY: demo test check chaos chaos-proof fuzz bench lock clean
@@ -55,13 +55,17 @@ lock: $(READY)
 	  pyproject.toml --extra flower --extra embedded --group dev -o requirements/dev.lock
 	$(VENV)/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	  --group build -o requirements/build.lock
+	$(VENV)/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	  --group otel -c requirements/dev.lock -o requirements/otel.lock
 
-$(READY): requirements/dev.lock pyproject.toml
+$(READY): requirements/dev.lock requirements/otel.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "reelkeep needs Python 3.11 or newer; say make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
 	@echo "installing into $(VENV) (once) …"
 	@$(PYTHON) -m venv $(VENV)
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.lock
+	@rm -rf $(VENV)/otel
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --target $(VENV)/otel -r requirements/otel.lock
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@rm -f $(VENV)/.ready-*
 	@touch $@

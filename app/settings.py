@@ -99,6 +99,8 @@ class Settings(BaseSettings):
     webhook_max_age: Seconds = 900
     #: Bearer tokens of your own routes, comma-separated. None: they answer 401.
     api_tokens: Secrets = ()
+    #: Bearer token that `/metrics` wants. Empty: who reaches web may read the figures, credits among them.
+    metrics_token: SecretStr = SecretStr("")
 
     # --- Money ---
     #: Bought for the first result of every eligible generation: `1080p`, `4k` or both.
@@ -241,7 +243,7 @@ class Settings(BaseSettings):
     @property
     def secrets(self) -> list[str]:
         """What must not be shown anywhere, should a library's words hold it."""
-        keys = (self.kie_api_key, *self.webhook_keys, *self.api_tokens)
+        keys = (self.kie_api_key, *self.webhook_keys, *self.api_tokens, self.metrics_token)
         found = {*(key.get_secret_value() for key in keys), *find_secrets()}
         for url in (self.redis_url, *self.broker.split(";")):
             found |= _find_passwords(url)

@@ -11,6 +11,7 @@ from app.assembly import Parts, assemble
 from app.logs import configure_logs
 from app.pipeline.lease import hand_over_claims
 from app.settings import load_or_exit
+from app.traces import start_traces
 from workers import transport
 from workers.alarm import Alarm
 from workers.configuration import configure
@@ -42,6 +43,11 @@ def _set_up_logging(**_: Any) -> None:
     configure_logs(settings.log_format, settings.secrets)
     logging.getLogger("celery.app.trace").setLevel(logging.WARNING)
     logging.getLogger("celery.worker.strategy").setLevel(logging.WARNING)
+
+
+@worker_init.connect
+def _trace(**_: Any) -> None:
+    start_traces()
 
 
 @worker_init.connect

@@ -1,6 +1,8 @@
 """The Celery tasks: doorways to the pipeline's steps. A message carries an item's text and nothing else."""
 
+import logging
 from collections.abc import Callable
+from contextlib import suppress
 from functools import wraps
 from typing import Any
 
@@ -16,10 +18,15 @@ from app.pipeline.settle import settle
 from app.pipeline.submit import submit
 from app.pipeline.sweep import check_account, check_bucket, refresh_lists, sweep, sweep_parts
 from app.pipeline.upgrade import upgrade
+from app.traces import work_span
 from workers.app import app, parts
 
 Doorway = Callable[[Item, Parts], None]
 DOORWAYS: dict[Step, Doorway] = {}
+
+
+class StepFailed(Exception):
+    """What Flower shows of an error that the step did not expect. Its cause is in the log alone: its words may hold anything."""
 
 
 def step_task(step: Step) -> Callable[[Doorway], object]:
@@ -32,7 +39,7 @@ def step_task(step: Step) -> Callable[[Doorway], object]:
         DOORWAYS[step] = doorway
 
         # `throws`: expected now and then, so one line in the log and no traceback.
-        @app.task(name=task_name(step), throws=(LedgerUnavailable,))
+        @app.task(name=task_name(step), throws=(LedgerUnavailable, StepFailed))
         @wraps(doorway)
         def run(*, item: str) -> None:
             use, doing = parts(), item
@@ -40,12 +47,16 @@ def step_task(step: Step) -> Callable[[Doorway], object]:
                 doing = use.ledger.pick(Item.parse(item))
                 picked = Item.parse(doing)
                 add_to_work(**picked.facts)
-                DOORWAYS[picked.step](picked, use)
+                with work_span(picked.step, picked.task_id, kind=picked.kind, index=picked.index):
+                    DOORWAYS[picked.step](picked, use)
             except LedgerUnavailable:
                 raise  # nothing can be noted now; the claim lapses by itself
             except Exception as error:
-                use.ledger.note_fault(doing, f"{type(error).__name__} in {doing.partition('/')[0]}")
-                raise
+                logging.getLogger("reelkeep").exception("step.fault %s", doing)
+                reason = f"{type(error).__name__} in {doing.partition('/')[0]}"
+                with suppress(LedgerUnavailable):
+                    use.ledger.note_fault(doing, reason)
+                raise StepFailed(reason) from None
 
         return run
 

@@ -25,6 +25,7 @@ from app.domain.container import NotMedia, inspect
 from app.domain.errors import FetchFailed, FetchForbidden, Interrupted, LinkDead, ReelkeepError
 from app.domain.ports import UNKNOWN, Download, Parts, Refused
 from app.domain.urls import without_query
+from app.traces import span
 
 #: bytes asked for at once
 CHUNK = 1024 * 1024
@@ -98,7 +99,8 @@ class Downloader:
         sha256, md5 = body.hashes.sha256, body.hashes.md5
         download = Download(file=body.file, bytes=body.size, sha256=sha256, md5=md5, media=UNKNOWN, host=host)
         try:
-            return replace(download, media=inspect(body.file, body.size, picture=picture))
+            with span("check"):
+                return replace(download, media=inspect(body.file, body.size, picture=picture))
         except NotMedia as error:
             pieces.discard()  # the next attempt has to fetch every byte anew
             told = refused(download, str(error)) if refused is not None and body.total is not None else ""

@@ -37,6 +37,7 @@ from redis.retry import Retry
 from app.adapters.celery_message import message_template
 from app.adapters.packing import pack, unpack
 from app.domain.errors import LedgerUnavailable
+from app.domain.figures import Figures, Waiting
 from app.domain.finding import ALL, Filter
 from app.domain.generation import Generation
 from app.domain.health import Health
@@ -72,7 +73,20 @@ LATE = 30.0
 BATCH = 500
 #: bytes by which what waits for a verdict grows until its renditions are stored; measured: 1,200 with one of them
 GROWTH = 2048
-SCRIPTS = ("record", "commit", "pick", "tick", "wake", "fault", "reserve", "slot", "confirm", "pause", "overview")
+SCRIPTS = (
+    "record",
+    "commit",
+    "pick",
+    "tick",
+    "wake",
+    "fault",
+    "reserve",
+    "slot",
+    "confirm",
+    "pause",
+    "overview",
+    "figures",
+)
 REDIS_SCHEMES = frozenset({"redis", "rediss"})
 #: how often a transition is tried when others write to the same generation at the same time
 MOST_CONFLICTS = 50
@@ -130,7 +144,7 @@ class RedisLedger:
         scripts = _read_scripts(prefix, *databases, here=self._outlet is None, leaves_room=leaves_room)
         made = [self._redis.register_script(text) for text in scripts]
         self._record, self._commit, self._pick, self._tick, self._wake, self._fault, *rest = made
-        self._reserve, self._slot, self._confirm, self._pause, self._overview = rest
+        self._reserve, self._slot, self._confirm, self._pause, self._overview, self._figures = rest
         self._silence = SILENCE if fail_fast else 0.0
         self._silent_until = 0.0
 
@@ -219,6 +233,34 @@ class RedisLedger:
                 dict(_pairs(faults)),
                 *([float(first) if first else None for first in row] for row in firsts),
             ),
+        )
+
+    def figures(self) -> Figures:
+        """See `Ledger.figures`."""
+        names = list(Step)
+        args = [" ".join(State), " ".join(Lane), " ".join(names)]
+        seconds, counts, totals, tallies, facts, failing, faults, rows, info = self._call(
+            lambda: self._figures(args=args)
+        )
+        now = float(seconds)
+        firsts = [[float(row[place]) if row[place] else None for row in rows] for place in (4, 1)]
+        waiting = {
+            lane: Waiting(enqueued, _age(now, sent), scheduled, due, _age(now, first_due))
+            for lane, (enqueued, _, scheduled, due, _), first_due, sent in zip(Lane, rows, *firsts, strict=True)
+        }
+        quick = waiting[Lane.QUICK]
+        return Figures(
+            counts=dict(zip(State, counts, strict=False)),
+            uncertain=counts[-2],
+            at_risk=counts[-1],
+            spent_today={name: float(total) for name, total in zip(names, totals, strict=True)},
+            tallies=_read_tallies(dict(_pairs(tallies))),
+            waiting=waiting,
+            failing=failing,
+            health=_read_health(now, dict(_pairs(facts)), dict(_pairs(faults)), *firsts),
+            server=read_info(_read_fields(info), spoken_for=GROWTH * (quick.enqueued + quick.scheduled))
+            if info
+            else None,
         )
 
     def refresh_lists(self, most: int = 500) -> int:
@@ -580,7 +622,7 @@ def _read_health(
     sent: Sequence[float | None],
 ) -> Health:
     """:param due: by lane, since when something has been due; `sent`: since when something has waited for a worker"""
-    ages = [[max(0.0, now - at) if at else 0.0 for at in row] for row in (due, sent)]
+    ages = [[_age(now, at) for at in row] for row in (due, sent)]
     # A long backlog that is being worked off is nothing that nobody begins to work on.
     since_pick = [max(0.0, now - float(facts.get(f"picked:{lane}", 0.0))) for lane in Lane]
     return Health(
@@ -595,6 +637,16 @@ def _read_health(
         credits_at=float(facts["credits_at"]) if "credits_at" in facts else None,
         credits_error=facts.get("credits_error", ""),
     )
+
+
+def _age(now: float, at: float | None) -> float:
+    return max(0.0, now - at) if at else 0.0
+
+
+def _read_fields(info: str) -> dict[str, str | int]:
+    """The lines of INFO, whole numbers as such."""
+    fields = (line.split(":", 1) for line in info.splitlines() if ":" in line)
+    return {name: int(value) if re.fullmatch(r"-?\d+", value) else value for name, value in fields}
 
 
 def _counted(rows: Sequence[tuple[str, ...]]) -> list[str | int]:
@@ -619,8 +671,8 @@ def _read_scripts(prefix: str, own: int, broker: int, *, here: bool, leaves_room
     }
 
     def fill(name: str) -> str:
-        # The first screen changes nothing, and is looked at above all when memory is short.
-        leaves = leaves_room and name != "overview.lua"
+        # These change nothing, and are looked at above all when memory is short.
+        leaves = leaves_room and name not in ("overview.lua", "figures.lua")
         text = (folder / "prelude.lua").read_text() + (folder / name).read_text()
         for placeholder, value in (values | {"LEAVES_ROOM": "true" if leaves else "false"}).items():
             text = text.replace(f"@{placeholder}@", value)

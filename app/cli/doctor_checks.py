@@ -28,6 +28,7 @@ from app.domain.errors import LedgerUnavailable, ReelkeepError, VendorBusy, Vend
 from app.domain.redis_state import judge
 from app.pipeline.mirror import parts_prefix
 from app.settings import Settings
+from app.version import own_version
 from app.web.health import check_fleet
 
 #: seconds for connecting to Redis and for each answer
@@ -215,7 +216,8 @@ def check_space(settings: Settings | None) -> list[Remark]:
 
 def check_python() -> list[Remark]:
     """The versions of what runs."""
-    packages = ", ".join(f"{name} {version(name)}" for name in ("reelkeep", "celery", "kombu", "redis", "boto3"))
+    others = ", ".join(f"{name} {version(name)}" for name in ("celery", "kombu", "redis", "boto3"))
+    packages = f"reelkeep {own_version()}, {others}"
     return [Remark("python", Level.OK, f"Python {platform.python_version()} on {sys.platform}; {packages}")]
 
 

@@ -7,6 +7,7 @@ from typing import Protocol, TypeVar
 
 from pydantic import BaseModel
 
+from app.domain.figures import Figures
 from app.domain.finding import ALL, Filter
 from app.domain.generation import Generation
 from app.domain.health import Health
@@ -191,6 +192,10 @@ class Ledger(Protocol):
 
     def overview(self, most: int = 10) -> Overview:
         """All that the first screen shows, in one round trip. :param most: how many of those at risk are given"""
+        ...
+
+    def figures(self) -> Figures:
+        """All that is measured of the fleet, in one round trip."""
         ...
 
     def stats(self) -> dict[str, float]:

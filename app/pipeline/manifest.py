@@ -14,6 +14,7 @@ from app.domain.view import describe
 from app.domain.work import Item
 from app.logs import add_to_work, log_event
 from app.pipeline.lease import insist, keep_alive
+from app.traces import span
 
 #: raised when a reader of older manifests would misunderstand a newer one
 FORMAT = 1
@@ -39,7 +40,7 @@ def write_manifest(item: Item, ledger: Ledger, bucket: Bucket, policy: Policy, p
     renew = partial(ledger.change, item.task_id, lambda draft: _renew(draft, claim, policy))
     try:
         # Not handed over at the end of the process: an upload that hangs could take effect after a newer one.
-        with keep_alive(renew, policy.lease / 3):
+        with keep_alive(renew, policy.lease / 3), span("put"):
             bucket.put_json(manifest_key(prefix, item.task_id), claim.text)
     except StoreUnavailable as error:
         reason, chance = str(error), random.random()

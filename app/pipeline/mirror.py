@@ -3,7 +3,7 @@
 import logging
 import random
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
 
@@ -29,6 +29,7 @@ from app.domain.work import UPGRADES, Item, Kind
 from app.logs import add_to_work, log_event
 from app.pipeline import budget
 from app.pipeline.lease import insist, keep_alive
+from app.traces import span
 
 #: upgrades, and the picture that comes with one
 BOUGHT = (*UPGRADES, Kind.IMAGE)
@@ -136,13 +137,17 @@ def _attempt(
     try:
         if claim.lapsed and (found := _find_stored(item, bucket, prefix)):
             return found
-        with fetcher.fetch(
+        fetched = fetcher.fetch(
             claim.link or claim.url,
             picture=item.kind is Kind.IMAGE,
             parts=None if claim.anew else parts,
             refused=partial(_keep_refused, item, claim, bucket, prefix),
-        ) as download:
-            return _put(item, download, bucket, prefix)
+        )
+        with ExitStack() as until_put:
+            with span("fetch"):
+                download = until_put.enter_context(fetched)
+            with span("put", bytes=download.bytes):
+                return _put(item, download, bucket, prefix)
     except LinkDead as error:
         return _bury_link(item, claim, str(error), ledger, bucket, vendor, policy, prefix, chance)
     except StoreConflict as error:

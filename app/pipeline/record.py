@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from app.domain.callbacks import Callback, parse_callback
 from app.domain.ledger import Entry, Ledger, Recorded, Route, Trust
+from app.traces import work_span
 
 #: judges (task id, timestamp, signature): see `app.adapters.signature.verify`
 Verify = Callable[[str, str | None, str | None], Trust | None]
@@ -46,7 +47,9 @@ def record_callback(delivery: Delivery, ledger: Ledger, verify: Verify | None) -
     # What is far longer than any callback is recorded as a reason to ask: the vendor's own record is what counts.
     raw = delivery.raw.decode("utf-8") if len(delivery.raw) <= LONGEST_KEPT else "{}"
     entry = Entry(at=delivery.at, route=delivery.route, trust=trust, raw=raw)
-    if ledger.record(callback.task_id, delivery.token, entry) is Recorded.UNKNOWN_TOKEN:
+    with work_span("record", callback.task_id, route=delivery.route):
+        recorded = ledger.record(callback.task_id, delivery.token, entry)
+    if recorded is Recorded.UNKNOWN_TOKEN:
         raise Unauthorised("nobody was given this token")
     return callback
 

@@ -24,14 +24,16 @@ MOST_FAILURES = 20
 #: seconds
 WINDOW = 60.0
 
-_ADVICE = "send Authorization: Bearer <token> with one of REELKEEP_API_TOKENS"
-
 
 class Access:
     """The one place where tokens are checked, however they are presented."""
 
-    def __init__(self, tokens: Sequence[str], ledger: Ledger):
-        """:param tokens: those that are let in; none: nobody is. :param ledger: keeps the count of failures"""
+    def __init__(self, tokens: Sequence[str], ledger: Ledger, names: str = "one of REELKEEP_API_TOKENS"):
+        """:param tokens: those that are let in; none: nobody is. :param ledger: keeps the count of failures
+
+        :param names: what is to be presented, in words
+        """
+        self._advice = f"send Authorization: Bearer <token> with {names}"
         self._tokens = [token.encode() for token in tokens]
         self._ledger = ledger
 
@@ -39,10 +41,10 @@ class Access:
         """Let the present request pass if its `Authorization` header holds a right token. :raises Problem: 401, 429"""
         header = request.headers.get("Authorization", "")
         if not header:  # nothing was guessed, so nothing is counted
-            raise _refusal(_ADVICE)
+            raise _refusal(self._advice)
         scheme, _, given = header.partition(" ")
         if not self.admits(given.strip() if scheme.casefold() == "bearer" else ""):
-            raise _refusal(f"this is no token of ours: {_ADVICE}", ', error="invalid_token"')
+            raise _refusal(f"this is no token of ours: {self._advice}", ', error="invalid_token"')
 
     def admits(self, token: str) -> bool:
         """Whether a token is right. A wrong one is counted. :raises Problem: 429: there were too many from this address"""
@@ -61,7 +63,9 @@ class Access:
         if failures > MOST_FAILURES:
             if failures == MOST_FAILURES + 1:
                 log_event("access.limited", network=network)
-            detail = f"more than {MOST_FAILURES} wrong tokens came from your address within {WINDOW:.0f} s: {_ADVICE}"
+            detail = (
+                f"more than {MOST_FAILURES} wrong tokens came from your address within {WINDOW:.0f} s: {self._advice}"
+            )
             raise Problem(HTTPStatus.TOO_MANY_REQUESTS, detail, {"Retry-After": str(math.ceil(seconds))})
 
 

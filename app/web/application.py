@@ -17,6 +17,7 @@ from app.web.bodies import LARGEST_BODY
 from app.web.callbacks import callback_routes
 from app.web.generations import generation_routes
 from app.web.health import health_routes
+from app.web.metrics import metrics_routes
 from app.web.openapi import openapi_routes
 from app.web.problems import Problem, on_http_exception, on_problem, render_problem
 
@@ -58,6 +59,7 @@ def build_app(settings: Settings, ledger: Ledger) -> Flask:
     app.register_blueprint(
         health_routes(ledger, settings.sweep_every, settings.download_deadline, settings.credits_warn_below)
     )
+    app.register_blueprint(metrics_routes(ledger, settings))
     app.register_blueprint(openapi_routes())
     app.register_error_handler(Problem, on_problem)
     app.register_error_handler(HTTPException, on_http_exception)

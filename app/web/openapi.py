@@ -88,6 +88,7 @@ def _build_schemas() -> dict[str, Any]:
     schemas["GenerateBody"] = _with_wishes(schemas.pop("GenerateRequest"), wishes)
     schemas["ExtendBody"] = _with_wishes(_without(schemas.pop("ExtendRequest"), "taskId"), wishes)
     schemas["Document"] = {"type": "object"}
+    schemas["Metrics"] = {"type": "string"}
     return schemas
 
 

@@ -81,8 +81,8 @@ class Answer:
 
     @property
     def content_type(self) -> str:
-        """Errors have their own."""
-        return "application/problem+json" if self.schema == "Problem" else "application/json"
+        """Errors have their own, and so has what Prometheus reads."""
+        return {"Problem": "application/problem+json", "Metrics": "text/plain"}.get(self.schema, "application/json")
 
 
 _RETRY = {"Retry-After": "seconds"}
@@ -426,6 +426,25 @@ OPERATIONS: tuple[Operation, ...] = (
         (
             Answer(HTTPStatus.OK, "yes", "Ready"),
             Answer(HTTPStatus.SERVICE_UNAVAILABLE, "no; `checks` says what is wrong", "Ready"),
+        ),
+        security="",
+    ),
+    Operation(
+        "get",
+        "/metrics",
+        "getMetrics",
+        "health",
+        "Figures for Prometheus",
+        "Of the whole fleet, whichever process answers. Without Redis `reelkeep_up` is 0, and the rest is left out. If "
+        "`REELKEEP_METRICS_TOKEN` is set, it is wanted here.",
+        (
+            Answer(HTTPStatus.OK, "Prometheus's text format, version 0.0.4", "Metrics"),
+            Answer(
+                HTTPStatus.UNAUTHORIZED,
+                "`REELKEEP_METRICS_TOKEN` is set, and was not sent",
+                headers={"WWW-Authenticate": "how to send it"},
+            ),
+            _TOO_MANY,
         ),
         security="",
     ),

@@ -99,12 +99,13 @@ def test_every_example_is_what_its_schema_says() -> None:
     assert examples > 30
 
 
-def test_errors_are_problems_and_all_else_is_json() -> None:
+def test_errors_are_problems_and_all_else_is_json_but_for_what_prometheus_reads() -> None:
     for path, method, operation in operations():
         for status, answer in operation["responses"].items():
             [content_type] = answer["content"]
             problem = int(status) >= 400 and (path, status) != ("/readyz", "503")
-            assert content_type == ("application/problem+json" if problem else "application/json"), (
+            plain = "text/plain" if path == "/metrics" else "application/json"
+            assert content_type == ("application/problem+json" if problem else plain), (
                 method,
                 path,
                 status,
@@ -117,7 +118,7 @@ def test_the_users_routes_need_a_token_and_say_so() -> None:
             "token" if path.startswith(("/generations", "/account")) else "signature" if "callbacks" in path else None
         )
         assert operation["security"] == ([{scheme: []}] if scheme else [])
-        assert ("429" in operation["responses"]) is (scheme == "token")
+        assert ("429" in operation["responses"]) is (scheme == "token" or path == "/metrics")
 
 
 def test_the_bounds_of_a_page_are_named() -> None:

@@ -62,7 +62,7 @@ def test_every_command_on_the_page_does_what_the_page_says(fleet: Fleet, tmp_pat
         )
         assert ran.returncode == 0, (command.text, ran.stderr)
         body, _, status = ran.stdout.rpartition("\n")
-        answer = json.loads(body)
+        answer = {} if "/metrics" in command.text else json.loads(body)
         assert int(status) == command.status, (command.text, answer)
         assert keys(command.shown) <= keys(answer), (command.text, answer)
         if "ID" not in env and status == "202":

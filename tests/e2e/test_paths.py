@@ -1,6 +1,7 @@
 """From a callback to an object in the bucket, by real processes over real HTTP."""
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -143,6 +144,47 @@ def test_flower_lists_the_workers_and_tasks_by_name(fleet: Fleet) -> None:
     assert wait_for(workers)
     assert wait_for(tasks)
     assert requests.get(f"{fleet.stack.flower_url}/api/workers", timeout=20).status_code == 401
+
+
+def test_flower_shows_items_and_no_secrets(fleet: Fleet) -> None:
+    task_id = fleet.generate("plain", upgrades=("4k",))
+    fleet.await_state(task_id)
+    client = redis.Redis.from_url(fleet.stack.redis_url, decode_responses=True)
+    # A step that fails in an unforeseen way, with words of others in its error.
+    client.set("reelkeep:gen:poison", '{"task_id": {"https://127.0.0.1/a.mp4?X-Amz-Signature=planted": 1}}')
+    client.zadd("reelkeep:due:quick", {"settle/poison": 0})
+
+    def look(path: str) -> str:
+        answer = requests.get(f"{fleet.stack.flower_url}/api/{path}", auth=("user", "password"), timeout=20)
+        return answer.text if answer.ok else ""
+
+    def shown() -> list[dict[str, Any]]:
+        tasks = list(json.loads(look("tasks?limit=1000") or "{}").values())
+        there = {task["name"] for task in tasks if f".{task_id}" in task["uuid"] and task["state"] == "SUCCESS"}
+        failed = any(task["state"] == "FAILURE" and task["uuid"].startswith("settle.poison.") for task in tasks)
+        return (
+            tasks
+            if failed and there == {f"reelkeep.{it}" for it in ("settle", "mirror", "upgrade", "manifest")}
+            else []
+        )
+
+    try:
+        tasks = wait_for(shown)
+    finally:
+        client.delete("reelkeep:gen:poison")
+        client.zrem("reelkeep:due:quick", "settle/poison")
+        client.hdel("reelkeep:faults", "settle/poison")
+    for task in tasks:
+        assert task["args"] == "()"
+        assert re.fullmatch(r"\{('item': '[a-z]+(/[\w-]+)+')?\}", task["kwargs"]), task["kwargs"]
+        assert task["result"] in (None, "None")
+    [error] = {task["exception"] for task in tasks if task["uuid"].startswith("settle.poison.")}
+    assert error == "StepFailed('ValidationError in settle')"
+    told = look("tasks?limit=1000") + look("workers?refresh=1") + look("queues/length")
+    tokens = {key.rpartition(":")[2] for key in client.keys("reelkeep:token:*")}  # type: ignore[union-attr]
+    secrets = {WEBHOOK_KEY, TOKEN, VENDOR_KEY, fleet.stack.env["AWS_SECRET_ACCESS_KEY"], "planted", *tokens}
+    assert [secret for secret in secrets if secret in told] == []
+    assert "step.fault settle/poison" in fleet.log("worker") + fleet.log("worker-2")
 
 
 def test_two_beats_do_not_sweep_twice(fleet: Fleet) -> None:

@@ -25,6 +25,7 @@ LOOKS: dict[str, Look] = {
     "list by time": lambda ledger: ledger.page(None, 50, None, Filter(since=1.0, until=9e9)),
     "search without a find": lambda ledger: ledger.page(None, 50, None, Filter(text="nowhere")),
     "counts": lambda ledger: ledger.stats(),
+    "metrics": lambda ledger: ledger.figures(),
     "lists that are up to date": lambda ledger: ledger.refresh_lists(),
 }
 
@@ -45,12 +46,16 @@ def test_a_look_costs_the_same_with_many_times_as_many(ledger: RedisLedger, clie
     assert count_commands(client, lambda: LOOKS[what](ledger)) == with_few
 
 
-def test_the_first_screen_takes_one_round_trip(ledger: RedisLedger, client: redis.Redis) -> None:
-    ledger.overview()
+@pytest.mark.parametrize("what", ["first screen", "metrics"])
+def test_the_first_screen_and_the_metrics_take_one_round_trip(
+    ledger: RedisLedger, client: redis.Redis, what: str
+) -> None:
+    look = LOOKS[what]
+    look(ledger)
     before = client.info("stats")["total_commands_processed"]  # type: ignore[index]
-    ledger.overview()
+    look(ledger)
     after = client.info("stats")["total_commands_processed"]  # type: ignore[index]
-    commands = [name for name, _ in count_commands(client, ledger.overview)]
+    commands = [name for name, _ in count_commands(client, lambda: look(ledger))]
     assert commands.count("EVALSHA") == 1
     assert commands[0] == "EVALSHA"
     assert after - before <= 1 + len(commands)

@@ -1,6 +1,7 @@
 """The ways to run it agree with each other and with the code."""
 
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,19 @@ def test_every_process_of_ours_is_given_the_time_that_it_takes_to_stop(services:
     assert int(answers) < 30
 
 
+def test_flower_needs_a_password_and_is_reached_from_this_host_alone(services: dict[str, Any]) -> None:
+    flower = services["flower"]
+    assert flower["environment"]["FLOWER_BASIC_AUTH"].startswith("${FLOWER_BASIC_AUTH:?")
+    assert all(port.startswith("127.0.0.1:") for port in flower["ports"])
+    assert "--address=${FLOWER_ADDRESS:-127.0.0.1}" in read_procfile()["flower"]
+
+
+def test_flower_remembers_so_much_and_no_more(services: dict[str, Any]) -> None:
+    """By itself it keeps 100,000 tasks, which take 290 MiB."""
+    for command in (read_procfile()["flower"], " ".join(services["flower"]["command"])):
+        assert "--max_tasks=10000" in command
+
+
 def test_redis_keeps_everything(services: dict[str, Any]) -> None:
     command = services["redis"]["command"]
     assert "--appendonly yes" in command
@@ -72,3 +86,16 @@ def test_lock_files_hold_hashes_and_name_no_index(name: str) -> None:
     assert pins
     assert len(re.findall(r"^\S.*(?:\\\n\s+--hash=sha256:[0-9a-f]{64}\s*)+", text, re.MULTILINE)) == len(pins)
     assert "://" not in text
+
+
+def test_the_extra_for_traces_is_what_the_tests_are_given() -> None:
+    """The group is the extra once more, for the lock file that is put beside the environment."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert project["project"]["optional-dependencies"]["otel"] == project["dependency-groups"]["otel"]
+    locked = set(re.findall(r"^([\w-]+)==", (ROOT / "requirements/otel.lock").read_text(), re.MULTILINE))
+    assert {re.split("[>=]", name)[0] for name in project["dependency-groups"]["otel"]} <= locked
+
+
+def test_what_runs_without_the_extra_is_locked_without_it() -> None:
+    for name in ("runtime", "dev"):
+        assert "opentelemetry" not in (ROOT / f"requirements/{name}.lock").read_text()

@@ -22,6 +22,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from app.adapters.kie.answers import Envelope
+from app.traces import span
 
 #: An odd User-Agent can get a plain-text 403 from the CDN (veo-api §1).
 USER_AGENT = "Mozilla/5.0 (compatible; Reelkeep/0.1)"
@@ -111,14 +112,17 @@ class Transport:
     def _exchange(self, session: "_Session", call: Call) -> Reply:
         session.sent.clear()
         try:
-            with session.request(
-                call.method,
-                self._base_url + call.path,
-                params=call.query,
-                json=call.body,
-                timeout=self._timeout,
-                stream=True,
-            ) as response:
+            with (
+                span("ask vendor", path=call.path),
+                session.request(
+                    call.method,
+                    self._base_url + call.path,
+                    params=call.query,
+                    json=call.body,
+                    timeout=self._timeout,
+                    stream=True,
+                ) as response,
+            ):
                 content = _read_content(response)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             # ValueError: a key that cannot be a header, an address that is no URL.

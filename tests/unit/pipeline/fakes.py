@@ -9,6 +9,7 @@ from typing import TypeVar, cast
 
 from app.domain.container import Media, NotMedia
 from app.domain.errors import LedgerUnavailable, StoreUnavailable
+from app.domain.figures import Figures
 from app.domain.finding import ALL, Filter
 from app.domain.generation import Generation
 from app.domain.health import Health
@@ -168,6 +169,9 @@ class MemoryLedger:
 
     def overview(self, most: int = 10) -> Overview:
         return Overview(self.now, {}, 0, 0, [], {}, [], self.health())
+
+    def figures(self) -> Figures:
+        return Figures({}, 0, 0, {}, self.stats(), {}, 0, self.health(), None)
 
     def stats(self) -> dict[str, float]:
         return tally(self.told)
