@@ -30,7 +30,8 @@ Look = Callable[[], list[Remark]]
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def doctor(as_json: bool) -> None:
+@click.option("--events", "send_event", is_flag=True, help="Send a test event to REELKEEP_EVENTS_URL too.")
+def doctor(as_json: bool, send_event: bool) -> None:
     """Check settings, Redis, broker, bucket, vendor, clocks, workers and disk space, and say what to mend.
 
     Takes the settings of the process that it runs beside, from the environment or a .env file. Nothing is changed; a small object
@@ -39,7 +40,7 @@ def doctor(as_json: bool) -> None:
     Exit status: 0 if there is no problem (there may be warnings), 1 if there is one.
     """
     remarks: list[Remark] = []
-    for remark in examine():
+    for remark in examine(send_event=send_event):
         remarks.append(remark)
         if not as_json:
             click.echo(_tell(remark))
@@ -53,14 +54,17 @@ def doctor(as_json: bool) -> None:
         sys.exit(EXIT_PROBLEM)
 
 
-def examine() -> Iterator[Remark]:
-    """Run all checks side by side; what they found comes in a fixed order. Never raises, and bounds their time."""
+def examine(*, send_event: bool = False) -> Iterator[Remark]:
+    """Run all checks side by side; what they found comes in a fixed order. Never raises, and bounds their time.
+
+    :param send_event: have the receiver of events sent one, too
+    """
     settings: Settings | None = None
     try:
         settings = load()
     except ConfigurationError as error:
         yield Remark("settings", Level.PROBLEM, str(error), "mend it: most of the rest can only be looked at then")
-    running = [_Running(name, look) for name, look in _list_checks(settings)]
+    running = [_Running(name, look) for name, look in _list_checks(settings, send_event=send_event)]
     secrets = _collect_secrets(settings)
     deadline = time.monotonic() + LIMIT
     for check in running:
@@ -68,7 +72,7 @@ def examine() -> Iterator[Remark]:
             yield Remark(remark.about, remark.level, _hide(remark.text, secrets), _hide(remark.mend, secrets))
 
 
-def _list_checks(settings: Settings | None) -> Iterator[tuple[str, Look]]:
+def _list_checks(settings: Settings | None, *, send_event: bool) -> Iterator[tuple[str, Look]]:
     if settings is not None:
         yield "settings", partial(checks.check_settings, settings)
         yield "redis", partial(checks.check_redis, settings)
@@ -77,6 +81,8 @@ def _list_checks(settings: Settings | None) -> Iterator[tuple[str, Look]]:
         yield "vendor", partial(checks.check_vendor, settings)
         yield "clock", partial(checks.check_clocks, settings)
         yield "fleet", partial(checks.check_fleet_signs, settings)
+        if settings.events_url or send_event:
+            yield "events", partial(checks.check_events, settings, send=send_event)
     yield "space", partial(checks.check_space, settings)
     yield "python", checks.check_python
 
@@ -119,7 +125,7 @@ def _collect_secrets(settings: Settings | None) -> list[str]:
     """What must not be shown, should a library's words hold it; the longest first."""
     found = {os.environ.get(name, "") for name in AWS_SECRETS}
     if settings is not None:
-        keys = (settings.kie_api_key, *settings.webhook_keys, *settings.api_tokens)
+        keys = (settings.kie_api_key, *settings.webhook_keys, *settings.api_tokens, *settings.events_secret)
         found |= {key.get_secret_value() for key in keys}
         for url in (settings.redis_url, *settings.broker.split(";")):
             found |= set(_find_secrets(url))

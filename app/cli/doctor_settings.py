@@ -23,7 +23,13 @@ RETENTION = 14 * 86400.0
 
 def judge_settings(settings: Settings) -> list[Remark]:
     """One remark for each thing that is wrong, or one that nothing is."""
-    found = [*_judge_doors(settings), *_judge_vendor(settings), *_judge_times(settings), *_judge_budgets(settings)]
+    found = [
+        *_judge_doors(settings),
+        *_judge_vendor(settings),
+        *_judge_times(settings),
+        *_judge_budgets(settings),
+        *_judge_events(settings),
+    ]
     return found or [Remark(ABOUT, Level.OK, "complete, and they do not contradict each other")]
 
 
@@ -112,6 +118,13 @@ def _judge_budgets(settings: Settings) -> Iterator[Remark]:
             yield _warn(f"{text}, which REELKEEP_UPGRADES asks for", "raise it, or take it out of REELKEEP_UPGRADES")
     if settings.upgrades and not settings.can_submit:
         yield _warn("REELKEEP_UPGRADES has no effect without a vendor key", "set REELKEEP_KIE_API_KEY")
+
+
+def _judge_events(settings: Settings) -> Iterator[Remark]:
+    if settings.events_secret and not settings.events_url:
+        yield _warn("REELKEEP_EVENTS_SECRET has no effect without REELKEEP_EVENTS_URL", "set it, or remove the secret")
+    if settings.events_url.startswith("http://") and not _is_local(settings.events_url):
+        yield _warn("REELKEEP_EVENTS_URL is http://: events can be read on the way", "make it https://")
 
 
 def _is_local(url: str) -> bool:

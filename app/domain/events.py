@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import secrets
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -15,7 +16,7 @@ from app.domain.vendor import Progress
 from app.domain.view import describe, show_time
 from app.domain.work import Kind
 
-STORED, FAILED, AT_RISK = "video.stored", "video.failed", "video.at_risk"
+STORED, FAILED, AT_RISK, TEST = "video.stored", "video.failed", "video.at_risk", "reelkeep.test"
 TYPES: Mapping[str, str] = {
     "rendition.stored": STORED,
     "rendition.failed": FAILED,
@@ -46,6 +47,12 @@ FIELDS = (
 def post(record: Generation | Submission, news: Iterable[News], now: float) -> bool:
     """Put into the outbox what the receiver is to be told. Gives whether there was anything."""
     return record.outbox.add([event for one in news if (event := _write(record, one)) is not None], now)
+
+
+def write_test(now: float) -> Event:
+    """An event that tells of nothing, to try a receiver with."""
+    told = {"type": TEST, "timestamp": show_time(now), "data": {}}
+    return Event(id=f"evt_{secrets.token_hex(16)}", type=TEST, at=now, body=json.dumps(told))
 
 
 def claim_event(record: Generation | Submission, now: float, policy: Policy) -> tuple[int, Event] | None:
