@@ -22,6 +22,7 @@ import urllib3
 
 from app.adapters.download_connection import LookUp, guarded_session, look_up
 from app.adapters.download_policy import DownloadPolicy
+from app.adapters.downloader import tell_cause
 from app.domain.errors import NotDelivered, ReceiverGone, ReelkeepError
 from app.domain.outbox import Event
 
@@ -62,10 +63,10 @@ class HttpNotifier:
 
     def deliver(self, event: Event) -> None:
         """See `Notifier.deliver`."""
-        content = event.body.encode()
+        content, deadline = event.body.encode(), _Deadline(self._timeout)
         try:
             with (
-                _Deadline(self._timeout) as deadline,
+                deadline,
                 guarded_session(self._policy, deadline, self._look_up) as session,
             ):
                 response = session.post(
@@ -85,7 +86,8 @@ class HttpNotifier:
             raise NotDelivered(str(error)) from None
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             # "from None": their own messages hold the whole URL, in which there may be a secret.
-            raise NotDelivered(f"no answer: {type(error).__name__}") from None
+            within = f" within {self._timeout:g} s" if deadline.is_over else f": {tell_cause(error)}"
+            raise NotDelivered(f"no answer{within}") from None
         if response.status_code == GONE:
             raise ReceiverGone("the receiver answered HTTP 410: it wants no more")
         if not 200 <= response.status_code < 300:
@@ -128,6 +130,11 @@ class _Deadline:
         for connection in self._sockets:
             connection.close()
 
+    @property
+    def is_over(self) -> bool:
+        """Whether time is up."""
+        return time.monotonic() >= self._ends
+
     def add(self, connection: socket.socket) -> None:
         # A duplicate: TLS takes the original over, and shutting down either cuts the connection.
         self._sockets.append(connection.dup())
@@ -135,7 +142,7 @@ class _Deadline:
 
     def go_on(self) -> None:
         """Nothing, while there is time. :raises TimeoutError:"""
-        if time.monotonic() >= self._ends:
+        if self.is_over:
             raise TimeoutError
 
     def _cut(self) -> None:

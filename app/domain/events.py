@@ -10,7 +10,7 @@ from app.domain.generation import Generation
 from app.domain.news import News
 from app.domain.outbox import Event
 from app.domain.policy import Policy
-from app.domain.rendition import Rendition, RenditionState
+from app.domain.rendition import Rendition
 from app.domain.submission import Submission
 from app.domain.vendor import Progress
 from app.domain.view import describe, show_time
@@ -107,7 +107,7 @@ def _write(record: Generation | Submission, news: News) -> Event | None:
     rendition, attempt = None, _count_attempt(record)
     if isinstance(record, Generation) and "kind" in news.facts:
         rendition = record.find(Kind(str(news.facts["kind"])), int(str(news.facts["index"])))
-        if rendition is None or rendition.unasked or (name is FAILED and rendition.state is RenditionState.STORED):
+        if rendition is None or rendition.unasked:
             return None
         attempt = 0.0 if name is STORED else rendition.since
     elif isinstance(record, Generation) and name is FAILED and record.verdict is Progress.SUCCEEDED:
