@@ -9,7 +9,8 @@ happened and puts it on the timeline. If the broker is on the same server, the s
     sub:<id>       the submission         sent:<lane>   items by the time they were enqueued
     inbox:<id>     callbacks to settle    urgent:<lane> the same by the time by which they should be done
     history:<id>   callbacks settled      places        the same of what is to be mirrored, enqueued or not
-    timeline:<id>  what has happened      state:<s>, …  lists of generations: see `app.domain.standing`
+    timeline:<id>  what has happened      due:events    generations whose events wait for the user's receiver
+                                          state:<s>, …  lists of generations: see `app.domain.standing`
     token:<t>, alias:<id>  → upgrade, …
     budget:<day>   credits reserved       slots:<name>  requests in the present window
     paused:<name>  nobody has a slot      line:<name>   items that wait for one, in the order of coming

@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 import redis
@@ -23,11 +24,14 @@ from app.domain.outbox import Event
 from app.domain.policy import Policy
 from app.domain.vendor import Progress
 from app.domain.work import Item, Step
+from app.embedded import free_port, redis_server, running
 from app.pipeline.notify import notify
 from app.pipeline.track import track
 from app.settings import Settings
 from tests.support import course
+from tests.support.crash import die
 from tests.support.receiver import OLD_SECRET, SECRET, Receiver, receiving
+from tests.support.waiting import wait_for
 
 TASK = "0819326cc7fddfd620baf6e1f0db7e2b"
 POLICY = Policy(retry_base=0.01, retry_max=0.02, lease=5)
@@ -346,6 +350,40 @@ def test_the_loss_of_the_queue_loses_no_event(
         client.delete(key)
     work()
     assert len(receiver.got) == 1
+
+
+def test_a_slow_receiver_is_sent_nothing_twice_while_it_thinks(ledger: RedisLedger, receiver: Receiver) -> None:
+    """Longer than the lease: whoever waits for it says that it is still there."""
+    stored(ledger)
+    receiver.open.clear()
+    item, brief = Item(Step.NOTIFY, TASK), Policy(lease=0.3)
+    waiting = threading.Thread(target=notify, args=(item, ledger, notifier_to(receiver), brief))
+    waiting.start()
+    receiver.await_count(1)
+    late = ledger.now() + 4 * brief.lease
+
+    def pass_by() -> bool:
+        notify(item, ledger, notifier_to(receiver, timeout=0.1), brief)
+        return ledger.now() > late
+
+    wait_for(pass_by)
+    receiver.open.set()
+    waiting.join()
+    assert len(receiver.got) == 1
+    assert not generation(ledger).outbox.events
+
+
+def test_an_event_outlives_a_killed_redis(tmp_path: Path, receiver: Receiver) -> None:
+    port = free_port()
+    service = redis_server(tmp_path, port, appendfsync="always")
+    ledger = RedisLedger(f"redis://127.0.0.1:{port}/0", events=True)
+    with running(service, tmp_path / "log") as process:
+        stored(ledger)
+        told = generation(ledger).outbox.events[0]
+        die(process)
+    with running(service, tmp_path / "log"):
+        notify(Item.parse(ledger.next_event()[0]), ledger, notifier_to(receiver), POLICY)
+    assert [arrival.id for arrival in receiver.got] == [told.id]
 
 
 def test_a_commit_that_arrives_twice_tells_once(
