@@ -8,6 +8,7 @@ from app.adapters.celery_outlet import CeleryOutlet
 from app.adapters.download_policy import DownloadPolicy
 from app.adapters.downloader import Downloader
 from app.adapters.kie import KieVendor
+from app.adapters.notifier import HttpNotifier
 from app.adapters.redis_ledger import RedisLedger
 from app.pipeline.mirror import parts_prefix
 from app.settings import Settings
@@ -22,6 +23,8 @@ class Parts:
     vendor: KieVendor | None
     fetcher: Downloader
     bucket: S3Bucket
+    #: None: nobody wants events
+    notifier: HttpNotifier | None
     #: set when the process is to stop
     stop: threading.Event
 
@@ -46,6 +49,7 @@ def assemble(settings: Settings) -> Parts:
             wants_md5=bucket.wants_md5,
         ),
         bucket=bucket,
+        notifier=open_notifier(settings),
         stop=stop,
     )
 
@@ -63,4 +67,13 @@ def open_ledger(settings: Settings, timeout: float = 5.0, *, leaves_room: bool =
         outlet=lambda: CeleryOutlet(settings.broker),
         timeout=timeout,
         leaves_room=leaves_room,
+        events=bool(settings.events_url),
+    )
+
+
+def open_notifier(settings: Settings) -> HttpNotifier | None:
+    """The way to whoever wants events; None: nobody does."""
+    secrets = [secret.get_secret_value() for secret in settings.events_secret]
+    return (
+        HttpNotifier(settings.events_url, secrets, insecure=settings.events_insecure) if settings.events_url else None
     )

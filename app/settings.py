@@ -4,6 +4,7 @@ docs/settings.md is made from this file. A `.env` file in the working directory 
 boto3 reads its own variables (`AWS_ENDPOINT_URL_S3`, `AWS_ACCESS_KEY_ID`, …).
 """
 
+import base64
 import math
 import os
 import re
@@ -160,6 +161,15 @@ class Settings(BaseSettings):
     #: Bytes per second; less over 10 s is too slow.
     download_min_rate: Size = 16 * 1024
 
+    # --- Events ---
+    #: Where `video.stored`, `video.failed` and `video.at_risk` are sent: an `https://` URL of yours ([Events](events.md)).
+    #: Empty: nothing is sent, and nothing kept to be sent.
+    events_url: str = Field(default="", repr=False)  # may hold a token
+    #: What events are signed with: `whsec_` and base64 of 24 to 64 bytes. Several, comma-separated, for rotation: each signs.
+    events_secret: Secrets = ()
+    #: 1 allows http and private addresses: a receiver in your own network, tests.
+    events_insecure: bool = False
+
     @field_validator("redis_url")
     @classmethod
     def _check_redis(cls, value: str) -> str:
@@ -182,6 +192,24 @@ class Settings(BaseSettings):
         if value and (parts.scheme not in ("http", "https") or not parts.hostname or not _has_good_port(parts)):
             raise ValueError("must be an http:// or https:// URL")
         return value.rstrip("/")
+
+    @field_validator("events_url")
+    @classmethod
+    def _check_events_url(cls, value: str) -> str:
+        parts = urlsplit(value)
+        good = (
+            parts.scheme in ("http", "https") and parts.hostname and _has_good_port(parts) and "@" not in parts.netloc
+        )
+        if value and (not good or re.search(r"[\x00-\x20\x7f\\]", value)):
+            raise ValueError("must be an https:// URL without a user name")
+        return value
+
+    @field_validator("events_secret")
+    @classmethod
+    def _check_events_secret(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        if not all(_is_event_secret(secret.get_secret_value()) for secret in value):
+            raise ValueError('must be "whsec_" and base64 of 24 to 64 bytes: echo "whsec_$(openssl rand -base64 32)"')
+        return value
 
     @field_validator("upgrades", mode="before")
     @classmethod
@@ -221,6 +249,10 @@ class Settings(BaseSettings):
         for smaller, larger in (("poll_interval", "poll_interval_max"), ("retry_base", "retry_max")):
             if getattr(self, smaller) > getattr(self, larger):
                 raise ValueError(f"{_name(smaller)} must not be above {_name(larger)}")
+        if self.events_url and not self.events_secret:
+            raise ValueError(f"{_name('events_secret')}: missing; the receiver could not tell who sends the events")
+        if self.events_url.startswith("http://") and not self.events_insecure:
+            raise ValueError(f"{_name('events_url')}: must be https://, unless REELKEEP_EVENTS_INSECURE is 1")
         return self
 
     @property
@@ -243,7 +275,7 @@ class Settings(BaseSettings):
     @property
     def secrets(self) -> list[str]:
         """What must not be shown anywhere, should a library's words hold it."""
-        keys = (self.kie_api_key, *self.webhook_keys, *self.api_tokens, self.metrics_token)
+        keys = (self.kie_api_key, *self.webhook_keys, *self.api_tokens, self.metrics_token, *self.events_secret)
         found = {*(key.get_secret_value() for key in keys), *find_secrets()}
         for url in (self.redis_url, *self.broker.split(";")):
             found |= _find_passwords(url)
@@ -325,6 +357,13 @@ def _find_passwords(url: str) -> set[str]:
 def _read_rate(text: str) -> tuple[int, float]:
     slots, _, window = text.removesuffix("s").partition("/")
     return int(slots), float(window)
+
+
+def _is_event_secret(secret: str) -> bool:
+    try:
+        return secret.startswith("whsec_") and 24 <= len(base64.b64decode(secret[len("whsec_") :], validate=True)) <= 64
+    except ValueError:
+        return False
 
 
 def _has_good_port(parts: SplitResult) -> bool:

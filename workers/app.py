@@ -5,8 +5,17 @@ import threading
 from typing import Any
 
 from celery import Celery
-from celery.signals import celeryd_init, import_modules, setup_logging, worker_init, worker_ready, worker_shutting_down
+from celery.signals import (
+    celeryd_init,
+    import_modules,
+    setup_logging,
+    worker_init,
+    worker_ready,
+    worker_shutdown,
+    worker_shutting_down,
+)
 
+from app.adapters.notifier import TIMEOUT
 from app.assembly import Parts, assemble
 from app.logs import configure_logs
 from app.pipeline.lease import hand_over_claims
@@ -16,6 +25,7 @@ from workers import transport
 from workers.alarm import Alarm
 from workers.configuration import configure
 from workers.departure import Departure
+from workers.postman import Postmen
 
 transport.install()
 settings = load_or_exit("bucket")
@@ -60,6 +70,16 @@ def _set_alarm(**_: Any) -> None:
     alarm = Alarm(parts().ledger)
     alarm.start()
     worker_shutting_down.connect(lambda **_: alarm.stop(), weak=False)
+
+
+@worker_ready.connect
+def _send_events(**_: Any) -> None:
+    use = parts()
+    if use.notifier is not None:
+        postmen = Postmen(use, use.notifier)
+        postmen.start()
+        worker_shutting_down.connect(lambda **_: postmen.stop(), weak=False)
+        worker_shutdown.connect(lambda **_: postmen.join(TIMEOUT), weak=False)
 
 
 @worker_shutting_down.connect

@@ -81,7 +81,7 @@ class Downloader:
             except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
                 # ValueError: a redirect to what is no URL.
                 # "from None": their own messages hold the whole URL, and a traceback would print them.
-                raise FetchFailed(f"{without_query(url)}: {_cause(error)}") from None
+                raise FetchFailed(f"{without_query(url)}: {tell_cause(error)}") from None
             yield download
 
     def _new_body(self) -> Body:
@@ -214,7 +214,7 @@ def _refuse_lack_of_room(policy: DownloadPolicy, body: Body, *, wanted: int) -> 
     try:
         disk = os.statvfs(policy.temp_dir or tempfile.gettempdir())
     except OSError as error:
-        raise FetchFailed(f"no temporary file: {_cause(error)}") from error
+        raise FetchFailed(f"no temporary file: {tell_cause(error)}") from error
     free = disk.f_bavail * disk.f_frsize
     if free < wanted + policy.spare_disk:
         need = f"{wanted} bytes are needed and " if wanted else ""
@@ -235,7 +235,7 @@ def _refuse_coding(response: requests.Response, shown: str) -> None:
         raise FetchFailed(f"{shown}: encoded although we accept no encoding")
 
 
-def _cause(error: BaseException) -> str:
+def tell_cause(error: BaseException) -> str:
     """What lies at the bottom of an error, without the URLs that the libraries put into their messages."""
     name, words = "", ""
     link: BaseException | None = error

@@ -9,7 +9,8 @@ happened and puts it on the timeline. If the broker is on the same server, the s
     sub:<id>       the submission         sent:<lane>   items by the time they were enqueued
     inbox:<id>     callbacks to settle    urgent:<lane> the same by the time by which they should be done
     history:<id>   callbacks settled      places        the same of what is to be mirrored, enqueued or not
-    timeline:<id>  what has happened      state:<s>, …  lists of generations: see `app.domain.standing`
+    timeline:<id>  what has happened      due:events    generations whose events wait for the user's receiver
+                                          state:<s>, …  lists of generations: see `app.domain.standing`
     token:<t>, alias:<id>  → upgrade, …
     budget:<day>   credits reserved       slots:<name>  requests in the present window
     paused:<name>  nobody has a slot      line:<name>   items that wait for one, in the order of coming
@@ -37,6 +38,7 @@ from redis.retry import Retry
 from app.adapters.celery_message import message_template
 from app.adapters.packing import pack, unpack
 from app.domain.errors import LedgerUnavailable
+from app.domain.events import post
 from app.domain.figures import Figures, Waiting
 from app.domain.finding import ALL, Filter
 from app.domain.generation import Generation
@@ -49,7 +51,7 @@ from app.domain.standing import LISTS_VERSION, PASSING, Standing, tell_changes
 from app.domain.states import State
 from app.domain.submission import Submission
 from app.domain.tallies import tally
-from app.domain.work import LANES, Item, Kind, Lane, Step, is_submission_id
+from app.domain.work import LANES, OUTGOING, Item, Kind, Lane, Step, is_submission_id
 
 T = TypeVar("T")
 
@@ -86,6 +88,7 @@ SCRIPTS = (
     "pause",
     "overview",
     "figures",
+    "outgoing",
 )
 REDIS_SCHEMES = frozenset({"redis", "rediss"})
 #: how often a transition is tried when others write to the same generation at the same time
@@ -118,6 +121,7 @@ class RedisLedger:
         timeout: float = 5.0,
         fail_fast: bool = False,
         leaves_room: bool = False,
+        events: bool = False,
         prefix: str = PREFIX,
     ) -> None:
         """Describe the connection; nothing is opened yet.
@@ -127,6 +131,7 @@ class RedisLedger:
         :param timeout: seconds for connecting and for each answer; a call takes up to two of these
         :param fail_fast: after a time-out, let calls fail at once for a moment: for a process whose threads must not all wait
         :param leaves_room: write nothing when Redis's memory is nearly full: for those who bring new work
+        :param events: somebody is to be told what happens: put it into the outboxes
         """
         self._redis = redis.Redis.from_url(
             url,
@@ -144,7 +149,8 @@ class RedisLedger:
         scripts = _read_scripts(prefix, *databases, here=self._outlet is None, leaves_room=leaves_room)
         made = [self._redis.register_script(text) for text in scripts]
         self._record, self._commit, self._pick, self._tick, self._wake, self._fault, *rest = made
-        self._reserve, self._slot, self._confirm, self._pause, self._overview, self._figures = rest
+        self._reserve, self._slot, self._confirm, self._pause, self._overview, self._figures, self._outgoing = rest
+        self._events = events
         self._silence = SILENCE if fail_fast else 0.0
         self._silent_until = 0.0
 
@@ -161,7 +167,7 @@ class RedisLedger:
             raw, draft = self._load(record_id)
             before = _Before.of(raw, draft)
             result = transition(draft)
-            if self._write(_commit_args(record_id, before, draft, focus)):
+            if self._write(_commit_args(record_id, before, draft, focus, events=self._events)):
                 return result
         raise LedgerUnavailable(f"{record_id} is being written to by too many at once")
 
@@ -334,6 +340,11 @@ class RedisLedger:
         self._publish(sent)
         return float(soonest) if soonest else math.inf
 
+    def next_event(self) -> tuple[str, float]:
+        """See `Ledger.next_event`."""
+        item, pause = self._call(lambda: self._outgoing(args=[LOST_AFTER]))
+        return item, float(pause) if pause else (0.0 if item else math.inf)
+
     def reserve(self, name: str, credits: float, limits: Mapping[str, float]) -> float | None:
         """See `Ledger.reserve`."""
         budgets = [limits.get("total", ""), limits.get(name.partition("/")[0], "")]
@@ -445,8 +456,9 @@ class RedisLedger:
                 raw, draft = self._load(record_id)
             except ValueError:
                 return  # as in lists
-            before = replace(_Before.of(raw, draft), standing=Standing(lists=dict.fromkeys(PASSING, math.nan)))
-            if self._write(_commit_args(record_id, before, draft, None)):
+            before = _Before.of(raw, draft)
+            standing = replace(before.standing, lists=dict.fromkeys(PASSING, math.nan))
+            if self._write(_commit_args(record_id, replace(before, standing=standing), draft, None)):
                 return
 
     def _shortest(self, lists: list[str]) -> str:
@@ -563,8 +575,13 @@ class _Before:
         return cls(raw, seen, Standing.of(record), frozenset(record.agenda(pending=seen > 0)), record.bills())
 
 
-def _commit_args(record_id: str, before: _Before, draft: Draft, focus: Item | None) -> list[str | int]:
+def _commit_args(
+    record_id: str, before: _Before, draft: Draft, focus: Item | None, *, events: bool = False
+) -> list[str | int]:
     after = draft.record
+    news = tell_changes(before.standing, after, draft.now)
+    if events and after is not None:
+        post(after, news, draft.now)
     new = after.agenda(pending=before.seen > draft.settled) if after else {}
     gone = (before.agenda | ({focus} if focus else set())) - new.keys()
     places = after.places(draft.now) if isinstance(after, Generation) else {}
@@ -575,13 +592,15 @@ def _commit_args(record_id: str, before: _Before, draft: Draft, focus: Item | No
     names += [(f"token:{token}", name) for token, name in draft.tokens.items()]
     bills = after.bills().items() if after else ()
     text = after.model_dump_json(exclude_defaults=True) if after else ""
-    if text and not new:  # it is at rest, as most are
+    # It is at rest, as most are; that the user's receiver is away is no reason to take more room.
+    if text and all(item.step is Step.NOTIFY for item in new):
         text = pack(text)
     old, new_lists = before.standing.lists, Standing.of(after).lists
     lists = [(name, repr(score)) for name, score in new_lists.items() if old.get(name) != score]
     lists += [(name, "") for name in old.keys() - new_lists.keys()]
-    # By its record, a commit that is sent twice is known: what changes nothing there is no news either.
-    news = tell_changes(before.standing, after, draft.now) if text != before.raw else []
+    if text == before.raw:
+        news = []  # by its record, a commit that is sent twice is known: what changes nothing there is no news either
+    lines = [(*write_line(one), str(int(FORMS[one.name].folds))) for one in news if FORMS[one.name].code]
     return [
         record_id,
         before.raw,
@@ -594,7 +613,7 @@ def _commit_args(record_id: str, before: _Before, draft: Draft, focus: Item | No
         *kept,
         *_counted(names),
         *_counted([(account, repr(credits)) for account, credits in bills if before.bills.get(account) != credits]),
-        *_counted([(*write_line(one), str(int(FORMS[one.name].folds))) for one in news]),
+        *_counted(lines),
         *_counted([(name, f"{amount:.12g}") for name, amount in tally(news).items()]),
         str(focus) if focus and not _is_claimed(after, focus) else "",
     ]
@@ -658,12 +677,13 @@ def _read_scripts(prefix: str, own: int, broker: int, *, here: bool, leaves_room
     folder = resources.files("app.adapters") / "ledger_scripts"
     values = {
         "PREFIX": prefix,
-        "LANES": ", ".join(f"{step} = '{lane}'" for step, lane in LANES.items()),
-        "MESSAGES": ", ".join(f"{step} = [==[{message_template(step)}]==]" for step in Step),
+        "LANES": ", ".join(f"{step} = '{lane}'" for step, lane in {**LANES, Step.NOTIFY: OUTGOING}.items()),
+        "MESSAGES": ", ".join(f"{step} = [==[{message_template(step)}]==]" for step in LANES),
         "QUEUES": ", ".join(f"{lane} = '{lane.queue}'" for lane in Lane),
         "BROKER_IS_HERE": "true" if here else "false",
         "SHARE": str(FULL),
         "GROWTH": str(GROWTH),
+        "OUTGOING": OUTGOING,
         "OWN_DB": str(own),
         "BROKER_DB": str(broker),
         "HISTORY": str(HISTORY),

@@ -33,7 +33,8 @@ Look = Callable[[], list[Remark]]
     ends={0: "there is no problem; there may be warnings", 1: "there is one"},
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def doctor(as_json: bool) -> None:
+@click.option("--events", "send_event", is_flag=True, help="Send a test event to REELKEEP_EVENTS_URL too.")
+def doctor(as_json: bool, send_event: bool) -> None:
     """Look at everything that Reelkeep stands on; say what to mend.
 
     Settings, Redis, broker, bucket, vendor, the public address, clocks, workers, disk space and versions.
@@ -44,7 +45,7 @@ def doctor(as_json: bool) -> None:
     remarks: list[Remark] = []
     console, waiting = make_console(), make_console(stderr=True).status("looking …")
     with waiting:
-        for remark in examine():
+        for remark in examine(send_event=send_event):
             remarks.append(remark)
             if not as_json:
                 waiting.stop()  # the two would write over each other
@@ -60,14 +61,17 @@ def doctor(as_json: bool) -> None:
         sys.exit(EXIT_PROBLEM)
 
 
-def examine() -> Iterator[Remark]:
-    """Run all checks side by side; what they found comes in a fixed order. Never raises, and bounds their time."""
+def examine(*, send_event: bool = False) -> Iterator[Remark]:
+    """Run all checks side by side; what they found comes in a fixed order. Never raises, and bounds their time.
+
+    :param send_event: have the receiver of events sent one, too
+    """
     settings: Settings | None = None
     try:
         settings = load()
     except ConfigurationError as error:
         yield Remark("settings", Level.PROBLEM, str(error), "mend it: most of the rest can only be looked at then")
-    running = [_Running(name, look) for name, look in _list_checks(settings)]
+    running = [_Running(name, look) for name, look in _list_checks(settings, send_event=send_event)]
     secrets = find_secrets() if settings is None else settings.secrets  # a library's words may hold one
     deadline = time.monotonic() + LIMIT
     for check in running:
@@ -75,7 +79,7 @@ def examine() -> Iterator[Remark]:
             yield Remark(remark.about, remark.level, _hide(remark.text, secrets), _hide(remark.mend, secrets))
 
 
-def _list_checks(settings: Settings | None) -> Iterator[tuple[str, Look]]:
+def _list_checks(settings: Settings | None, *, send_event: bool) -> Iterator[tuple[str, Look]]:
     if settings is not None:
         yield "settings", partial(checks.check_settings, settings)
         yield "redis", partial(checks.check_redis, settings)
@@ -86,6 +90,8 @@ def _list_checks(settings: Settings | None) -> Iterator[tuple[str, Look]]:
             yield "front door", partial(checks.check_front_door, settings)
         yield "clock", partial(checks.check_clocks, settings)
         yield "fleet", partial(checks.check_fleet_signs, settings)
+        if settings.events_url or send_event:
+            yield "events", partial(checks.check_events, settings, send=send_event)
     yield "space", partial(checks.check_space, settings)
     yield "python", checks.check_python
 

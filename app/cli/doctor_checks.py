@@ -20,11 +20,19 @@ from app.adapters.bucket_probe import probe_bucket
 from app.adapters.celery_outlet import FAIL_FAST
 from app.adapters.clocks import read_vendor_lead
 from app.adapters.redis_ledger import REDIS_SCHEMES, RedisLedger, same_server
-from app.assembly import assemble, open_ledger
+from app.assembly import assemble, open_ledger, open_notifier
 from app.cli.doctor_settings import judge_settings
 from app.domain.audit import show_credits
 from app.domain.checkup import Level, Remark, tell_duration, tell_size
-from app.domain.errors import LedgerUnavailable, ReelkeepError, VendorBusy, VendorUnreachable
+from app.domain.errors import (
+    LedgerUnavailable,
+    NotDelivered,
+    ReceiverGone,
+    ReelkeepError,
+    VendorBusy,
+    VendorUnreachable,
+)
+from app.domain.events import write_test
 from app.domain.redis_state import judge
 from app.pipeline.mirror import parts_prefix
 from app.settings import Settings
@@ -90,6 +98,22 @@ def check_front_door(settings: Settings) -> list[Remark]:
         text = f"somebody else answers at REELKEEP_PUBLIC_URL ({where}): status {answer.status_code}"
         return [Remark("front door", Level.WARNING, text, mend)]
     return [Remark("front door", Level.OK, f"the web process answers at REELKEEP_PUBLIC_URL ({where})")]
+
+
+def check_events(settings: Settings, *, send: bool) -> list[Remark]:
+    """Where events go. :param send: have one sent, to see whether it is taken"""
+    notifier = open_notifier(settings)
+    if notifier is None:
+        return [Remark("events", Level.PROBLEM, "nobody is told anything", "set REELKEEP_EVENTS_URL")]
+    parts = urlsplit(settings.events_url)
+    where = f"{parts.scheme}://{parts.netloc}"  # the rest may hold a token
+    if not send:
+        return [Remark("events", Level.OK, f"go to {where}; see whether they are taken with: reelkeep doctor --events")]
+    try:
+        notifier.deliver(write_test(time.time()))
+    except (NotDelivered, ReceiverGone) as error:
+        return [Remark("events", Level.PROBLEM, f"{where}: {error}", "look into the receiver's log (docs/events.md)")]
+    return [Remark("events", Level.OK, f"{where} has taken a test event")]
 
 
 def check_broker(settings: Settings) -> list[Remark]:

@@ -42,6 +42,7 @@ def judge_settings(settings: Settings, variables: Mapping[str, str] = NO_VARIABL
         *_judge_downloads(settings),
         *_judge_budgets(settings),
         *_judge_variables(variables),
+        *_judge_events(settings),
     ]
     return found or [Remark(ABOUT, Level.OK, "complete, and they do not contradict each other")]
 
@@ -172,6 +173,13 @@ def _is_loopback(address: str) -> bool:
         return ipaddress.ip_address(address).is_loopback
     except ValueError:
         return address == "localhost"
+
+
+def _judge_events(settings: Settings) -> Iterator[Remark]:
+    if settings.events_secret and not settings.events_url:
+        yield _warn("REELKEEP_EVENTS_SECRET has no effect without REELKEEP_EVENTS_URL", "set it, or remove the secret")
+    if settings.events_url.startswith("http://") and not _is_local(settings.events_url):
+        yield _warn("REELKEEP_EVENTS_URL is http://: events can be read on the way", "make it https://")
 
 
 def _is_local(url: str) -> bool:

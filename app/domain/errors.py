@@ -68,3 +68,11 @@ class FetchForbidden(Permanent):
 
 class LinkDead(Permanent):
     """The server says that the file is gone: HTTP 403, 404 or 410."""
+
+
+class NotDelivered(Transient):
+    """Whoever receives events did not take one."""
+
+
+class ReceiverGone(Permanent):
+    """Whoever received events says that it wants no more of them: HTTP 410."""

@@ -13,6 +13,7 @@ from app.domain.asked import NOTHING_ASKED, Asked, compare, lines, satisfies
 from app.domain.callbacks import Outcome, read_text
 from app.domain.container import Media
 from app.domain.news import LONGEST_REASON, Fact, Teller
+from app.domain.outbox import Outbox
 from app.domain.policy import DEAD_ROUNDS, INVISIBLE, Policy
 from app.domain.rendition import FRESH, Order, OrderClaim, Rendition, RenditionState
 from app.domain.states import State
@@ -101,6 +102,8 @@ class Generation(Teller):
     manifest_error: str = ""
     manifest_failures: int = 0
     renditions: list[Rendition] = Field(default_factory=list)
+    #: events on their way to the user's receiver
+    outbox: Outbox = Field(default_factory=Outbox)
 
     # --- reading -------------------------------------------------------------------------------------------------------
 
@@ -200,7 +203,7 @@ class Generation(Teller):
     def find_work(self, item: Item) -> Work | None:
         """The work that an item stands for."""
         if item.kind is None:
-            return self.settle if item.step is Step.SETTLE else self.manifest
+            return {Step.SETTLE: self.settle, Step.NOTIFY: self.outbox.work}.get(item.step, self.manifest)
         rendition = self.find(item.kind, item.index)
         return rendition.work if rendition else None
 
@@ -216,6 +219,8 @@ class Generation(Teller):
             due[Item(Step.SETTLE, self.task_id)] = self.settle.at
         if self.manifest.at is not None:
             due[Item(Step.MANIFEST, self.task_id)] = self.manifest.at
+        if self.outbox.work.at is not None:
+            due[Item(Step.NOTIFY, self.task_id)] = self.outbox.work.at
         for rendition in self.renditions:
             if rendition.work.at is not None:
                 step = Step.MIRROR if rendition.url else Step.UPGRADE

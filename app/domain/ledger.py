@@ -256,6 +256,11 @@ class Ledger(Protocol):
         """Enqueue what is due. Gives the seconds until more will be; infinity: nothing is waiting."""
         ...
 
+    def next_event(self) -> tuple[str, float]:
+        """The item of the generation whose event should go out next, given to nobody else for some seconds; or an empty text, and
+        the seconds until there will be one (infinity: none is waiting)."""
+        ...
+
     def note_health(self, facts: dict[str, str]) -> None:
         """Note what a sweep found; `sweep_at`, `bucket_at`: give an empty text to have the time filled in."""
         ...

@@ -37,6 +37,7 @@ class News:
 class Form:
     """How a timeline keeps a sort of news: there may be millions, so names are not written out."""
 
+    #: empty: it is counted, and on no timeline
     code: str
     #: the facts that are kept, in this order
     facts: tuple[str, ...] = ()
@@ -70,9 +71,12 @@ FORMS: Mapping[str, Form] = MappingProxyType(
         "generation.failed": Form("EF"),
         "generation.lost": Form("EL"),
         "retry.asked": Form("Y"),
+        "event.delivered": Form(""),
+        "event.postponed": Form(""),
+        "event.dropped": Form("D", ("type", "reason")),
     }
 )
-_NAMES = {form.code: name for name, form in FORMS.items()}
+_NAMES = {form.code: name for name, form in FORMS.items() if form.code}
 
 
 @dataclass

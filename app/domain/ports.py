@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
 from app.domain.container import Media
+from app.domain.outbox import Event
 
 
 @dataclass(frozen=True)
@@ -117,4 +118,14 @@ class Bucket(Protocol):
 
     def check(self) -> None:
         """Ask whether the bucket can be reached with our rights. :raises StoreUnavailable:"""
+        ...
+
+
+class Notifier(Protocol):
+    def deliver(self, event: Event) -> None:
+        """Bring an event to the user's receiver, within some seconds.
+
+        :raises ReceiverGone: it wants no more
+        :raises NotDelivered: it did not take it; worth another try
+        """
         ...

@@ -16,6 +16,7 @@ from pydantic import ConfigDict, Field
 
 from app.domain.callbacks import Callback, Outcome
 from app.domain.news import Teller
+from app.domain.outbox import Outbox
 from app.domain.policy import Policy
 from app.domain.requests import ExtendRequest, Request
 from app.domain.states import State
@@ -58,6 +59,8 @@ class Submission(Teller):
     code: int = 0
     msg: str = ""
     error: str = ""
+    #: events on their way to the user's receiver
+    outbox: Outbox = Field(default_factory=Outbox)
 
     # --- reading -------------------------------------------------------------------------------------------------------
 
@@ -121,13 +124,17 @@ class Submission(Teller):
 
     def agenda(self, *, pending: bool) -> dict[Item, float]:
         """See `Generation.agenda`."""
+        outgoing = self.outbox.work.at
+        due = {} if outgoing is None else {Item(Step.NOTIFY, self.id): outgoing}
         if pending and not self.work.leased:
-            return {self.item: 0.0}
-        return {self.item: self.work.at} if self.work.at is not None else {}
+            due[self.item] = 0.0
+        elif self.work.at is not None:
+            due[self.item] = self.work.at
+        return due
 
     def find_work(self, item: Item) -> Work | None:
         """See `Generation.find_work`."""
-        return self.work
+        return self.outbox.work if item.step is Step.NOTIFY else self.work
 
     # --- what happens to it --------------------------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@
 | `credits:<kind, generation, extension>` | what was accepted is reckoned to cost, put right when the vendor says what it took |
 | `latency:<seconds>`, `latency_sum`, `latency_count` | seconds from a verdict to a stored file: see `BUCKETS` |
 | `retries` | retries that users asked for |
+| `events:<delivered, postponed, dropped>` | events: taken by the receiver, failed attempts, given up |
 | `sweeps`, `rescued` | sweeps; messages that were lost and sent again |
 """
 
@@ -92,6 +93,9 @@ def _count(news: News) -> list[tuple[str, float]]:
         "purchase.refused": f"purchases:{kind}:refused",
         "purchase.uncertain": f"purchases:{kind}:uncertain",
         "retry.asked": "retries",
+        "event.delivered": "events:delivered",
+        "event.postponed": "events:postponed",
+        "event.dropped": "events:dropped",
     }
     return [(plain[news.name], 1)] if news.name in plain else []
 

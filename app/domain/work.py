@@ -50,6 +50,8 @@ class Step(StrEnum):
     UPGRADE = "upgrade"
     MIRROR = "mirror"
     MANIFEST = "manifest"
+    #: done by threads of the workers' own, and not by Celery: see `OUTGOING`
+    NOTIFY = "notify"
 
 
 class Lane(StrEnum):
@@ -73,6 +75,10 @@ LANES = {
     Step.MIRROR: Lane.MIRROR,
 }
 
+#: The lane of `notify`: in the index by time as all others are, but in no queue. A receiver that says nothing holds whoever waits
+#: for it, and must not hold what takes messages off a queue.
+OUTGOING = "events"
+
 SWEEP_TASK = "reelkeep.sweep"
 SWEEP_QUEUE = "reelkeep.sweep"
 CHECK_TASK = "reelkeep.check_outside"
@@ -95,10 +101,11 @@ def order_account(task_id: str, kind: Kind, index: int, order: int) -> str:
 
 @dataclass(frozen=True, order=True)
 class Item:
-    """One thing to do: `submit/<id>`, `settle/<task_id>`, `manifest/…`, `mirror/<task_id>/<kind>/<index>`, `upgrade/…`."""
+    """One thing to do: `submit/<id>`, `settle/<task_id>`, `manifest/…`, `notify/…`, `mirror/<task_id>/<kind>/<index>`,
+    `upgrade/…`."""
 
     step: Step
-    #: the vendor's id; for `submit` our own of the submission
+    #: the vendor's id; for `submit` our own of the submission; for `notify` either
     task_id: str
     kind: Kind | None = None
     index: int = 0
@@ -118,8 +125,8 @@ class Item:
         """Read an item's text. :raises ValueError: it is none."""
         step, _, rest = text.partition("/")
         task_id, _, rendition = rest.partition("/")
-        is_id = is_submission_id if step == Step.SUBMIT else is_task_id
-        if not is_id(task_id):
+        is_ours = step == Step.SUBMIT or (step == Step.NOTIFY and is_submission_id(task_id))
+        if not (is_submission_id if is_ours else is_task_id)(task_id):
             raise ValueError(f"no work item: {text[:200]!r}")
         if not rendition:
             return cls(Step(step), task_id)

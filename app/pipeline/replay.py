@@ -13,7 +13,7 @@ from app.domain.generation import Generation
 from app.domain.ledger import Entry, Ledger, Recorded, Route
 from app.domain.rendition import Rendition, RenditionState
 from app.domain.view import describe
-from app.domain.work import Kind, Step
+from app.domain.work import Item, Kind, Step
 
 PAGE = 500
 #: seconds between two looks at what is being worked on, and for how many of them nothing need come to an end
@@ -129,13 +129,18 @@ def _find_address(generation: Generation, entry: Entry) -> tuple[str | None, str
 # --- what came of it -------------------------------------------------------------------------------------------------------
 
 
+def _list_work(generation: Generation) -> dict[Item, float]:
+    """What is to be done about it. That the user's receiver is to be told of it is nothing to wait for."""
+    return {item: at for item, at in generation.agenda(pending=False).items() if item.step is not Step.NOTIFY}
+
+
 def _judge(started: _Started, ledger: Ledger) -> Replayed:
     draft = ledger.read(started.before.task_id)
     before, after = started.before, draft.generation
     assert after is not None
-    at_rest = not before.agenda(pending=False)
+    at_rest = not _list_work(before)
     # What the vendor never confirmed is asked about for a day: that is waited for no longer than others wait for it.
-    left = [item for item, at in after.agenda(pending=False).items() if item.step is not Step.SETTLE or at <= draft.now]
+    left = [item for item, at in _list_work(after).items() if item.step is not Step.SETTLE or at <= draft.now]
     settled = not draft.pending and not after.settle.leased and not (left and at_rest)
     return Replayed(
         after.task_id,

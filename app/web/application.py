@@ -34,6 +34,7 @@ def create_app(settings: Settings) -> Flask:
         timeout=REDIS_TIMEOUT,
         fail_fast=True,
         leaves_room=True,
+        events=bool(settings.events_url),
     )
     return build_app(settings, ledger)
 

@@ -65,7 +65,7 @@ def _decode(connection: Connection, message: dict[str, Any]) -> Message:
     return Message(message, channel=connection.default_channel, accept={"application/json"})
 
 
-@pytest.fixture(params=Step)
+@pytest.fixture(params=LANES)
 def step(request: pytest.FixtureRequest) -> Step:
     """Each step once."""
     return Step(request.param)

@@ -20,6 +20,7 @@ import redis
 from botocore.response import StreamingBody
 from botocore.stub import ANY, Stubber
 from click.testing import CliRunner, Result
+from standardwebhooks import Webhook
 
 from app.adapters import bucket_probe
 from app.adapters.bucket import make_client
@@ -31,6 +32,7 @@ from app.embedded import Service, free_port, redis_server, running, s3_environme
 from app.settings import Settings
 from app.simulator.server import Options, Simulator
 from app.web.application import create_app
+from tests.support.receiver import SECRET, receiving
 from tests.support.waiting import wait_for
 
 Run = Callable[..., Result]
@@ -740,3 +742,29 @@ def test_parts_that_say_nothing_are_not_waited_for_long(doctor: Run, monkeypatch
         "bucket",
     }
     assert parts["python"]["level"] == "ok"
+
+
+# --- events ----------------------------------------------------------------------------------------------------------------
+
+
+def test_a_receiver_is_only_sent_something_when_that_is_asked_for(doctor: Run) -> None:
+    with receiving() as receiver:
+        listening = {"EVENTS_URL": receiver.url, "EVENTS_SECRET": SECRET, "EVENTS_INSECURE": "1"}
+        env = {f"REELKEEP_{name}": value for name, value in listening.items()}
+        quiet = found(doctor("--json", **env))["events"]
+        assert (quiet["level"], receiver.got) == ("ok", [])
+        assert "reelkeep doctor --events" in quiet["text"]
+        told = found(doctor("--json", "--events", **env))["events"]
+        assert told["text"].endswith("has taken a test event")
+        [arrival] = receiver.got
+        assert Webhook(SECRET).verify(arrival.body, arrival.headers)["type"] == "reelkeep.test"
+        receiver.statuses = [500]
+        refused = doctor("--json", "--events", **env)
+        assert found(refused)["events"]["text"].endswith("the receiver answered HTTP 500")
+        assert "planted" not in refused.output
+        assert SECRET not in refused.output
+
+
+def test_without_a_receiver_there_is_nobody_to_try(doctor: Run) -> None:
+    assert "events" not in found(doctor("--json"))
+    assert found(doctor("--json", "--events"))["events"]["mend"] == "set REELKEEP_EVENTS_URL"

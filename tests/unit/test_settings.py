@@ -70,6 +70,9 @@ def test_the_defaults_are_those_of_the_table() -> None:
         "retry_max": 600,
         "link_lifetime": 1209600,
         "log_format": "auto",
+        "events_url": "",
+        "events_secret": (),
+        "events_insecure": False,
     }
 
 
@@ -361,3 +364,41 @@ def test_what_must_not_be_shown_is_known(monkeypatch: pytest.MonkeyPatch) -> Non
         *("planted-vendor-key", "planted-webhook-key", "planted-old-key", "planted-token"),
     }
     assert settings.secrets == sorted(settings.secrets, key=len, reverse=True), "one may hold another"
+
+
+# --- events ----------------------------------------------------------------------------------------------------------------
+
+EVENT_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+
+
+def test_several_secrets_may_sign_events() -> None:
+    settings = _load(EVENTS_URL="https://x.example.com/hook?t=1", EVENTS_SECRET=f"{EVENT_SECRET},{EVENT_SECRET}")
+    assert [secret.get_secret_value() for secret in settings.events_secret] == [EVENT_SECRET, EVENT_SECRET]
+    assert EVENT_SECRET not in repr(settings)
+    assert "t=1" not in repr(settings)
+
+
+def test_events_may_go_by_http_where_that_is_allowed() -> None:
+    assert _load(EVENTS_URL="http://hooks/", EVENTS_SECRET=EVENT_SECRET, EVENTS_INSECURE="1").events_url
+
+
+@pytest.mark.parametrize(
+    ("url", "secret", "expected"),
+    [
+        ("https://x.example.com/", "", "REELKEEP_EVENTS_SECRET: missing"),
+        ("http://x.example.com/", EVENT_SECRET, "REELKEEP_EVENTS_URL: must be https://, unless"),
+        ("ftp://x.example.com/", EVENT_SECRET, "REELKEEP_EVENTS_URL: must be an https:// URL"),
+        ("https://", EVENT_SECRET, "REELKEEP_EVENTS_URL: must be an https:// URL"),
+        ("https://user:pw@x.example.com/", EVENT_SECRET, "REELKEEP_EVENTS_URL: must be an https:// URL without a user"),
+        ("https://x.example.com/a b", EVENT_SECRET, "REELKEEP_EVENTS_URL: must be an https:// URL"),
+        ("https://x.example.com:0/", EVENT_SECRET, "REELKEEP_EVENTS_URL: must be an https:// URL"),
+        ("https://x.example.com/", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", 'REELKEEP_EVENTS_SECRET: must be "whsec_"'),
+        ("https://x.example.com/", "whsec_c2hvcnQ=", "REELKEEP_EVENTS_SECRET: must be"),
+        ("https://x.example.com/", f"{EVENT_SECRET},whsec_no base64!", "REELKEEP_EVENTS_SECRET: must be"),
+    ],
+)
+def test_wrong_settings_of_events_are_refused_without_showing_the_secret(url: str, secret: str, expected: str) -> None:
+    with pytest.raises(ConfigurationError) as failure:
+        _load(EVENTS_URL=url, EVENTS_SECRET=secret)
+    assert str(failure.value).startswith(expected)
+    assert "MfKQ9" not in str(failure.value)

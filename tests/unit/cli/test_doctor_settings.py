@@ -23,6 +23,12 @@ def judged(**changes: Any) -> list[Remark]:
     return judge_settings(Settings.model_construct(**(GOOD | changes)))
 
 
+@pytest.mark.parametrize("url", ["https://x.example.com/", "http://hooks.internal/", "http://10.0.0.7/"])
+def test_events_may_go_by_https_and_to_ones_own_network(url: str) -> None:
+    [remark] = judged(events_url=url, events_secret=(SecretStr("whsec_x"),))
+    assert remark.level is Level.OK
+
+
 def test_good_settings_are_said_to_be_good() -> None:
     [remark] = judged()
     assert remark.level is Level.OK
@@ -31,6 +37,8 @@ def test_good_settings_are_said_to_be_good() -> None:
 @pytest.mark.parametrize(
     ("changes", "level", "words"),
     [
+        ({"events_secret": (SecretStr("whsec_x"),)}, Level.WARNING, "REELKEEP_EVENTS_SECRET has no effect"),
+        ({"events_url": "http://x.example.com/"}, Level.WARNING, "events can be read on the way"),
         ({"webhook_keys": ()}, Level.PROBLEM, "no webhook keys"),
         ({"webhook_keys": (), "allow_unsigned": True}, Level.WARNING, "anybody can send callbacks"),
         (

@@ -334,7 +334,7 @@ def test_news_are_no_part_of_what_is_stored(waiting: Generation) -> None:
     assert (len(waiting.news), read.news) == (1, ())
 
 
-@pytest.mark.parametrize("name", FORMS)
+@pytest.mark.parametrize("name", [name for name, form in FORMS.items() if form.code])
 def test_a_timeline_gives_back_what_it_was_told(name: str) -> None:
     facts = {fact: value for fact, value in zip(FORMS[name].facts, ("a b|\n[é", 7, 2.5, 1, 0.25), strict=False)}
     when, what = write_line(News(1754556667.1234, name, facts | {"not_kept": 1}))
@@ -349,8 +349,9 @@ def test_what_is_not_known_takes_no_room() -> None:
 
 
 def test_codes_are_told_apart() -> None:
-    assert len({form.code for form in FORMS.values()}) == len(FORMS)
-    assert all(form.code.isalpha() for form in FORMS.values())
+    codes = [form.code for form in FORMS.values() if form.code]
+    assert len(set(codes)) == len(codes)
+    assert all(code.isalpha() for code in codes)
 
 
 @pytest.mark.parametrize("line", ["1.5 ZZ", '1.5 ZZ["future"]', "1.5 S[broken", "1.5 S{}"])

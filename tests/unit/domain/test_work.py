@@ -67,8 +67,13 @@ def test_an_items_text_is_what_a_message_carries() -> None:
     assert str(Item(Step.SUBMIT, OWN_ID)) == f"submit/{OWN_ID}"
 
 
+@pytest.mark.parametrize("record_id", ["t1", OWN_ID])
+def test_a_generation_and_a_submission_may_have_events(record_id: str) -> None:
+    assert Item.parse(f"notify/{record_id}") == Item(Step.NOTIFY, record_id)
+
+
 def test_every_step_has_a_lane_and_a_task_name_of_its_own() -> None:
-    assert set(LANES) == set(Step)
+    assert set(LANES) == set(Step) - {Step.NOTIFY}  # which no queue has
     assert [task_name(step) for step in Step] == [f"reelkeep.{step}" for step in Step]
 
 

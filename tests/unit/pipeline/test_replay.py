@@ -7,6 +7,7 @@ import pytest
 
 from app.domain.generation import Generation
 from app.domain.ledger import Entry, Recorded, Route, Trust
+from app.domain.outbox import Event
 from app.domain.policy import Policy
 from app.domain.rendition import Order, Rendition, RenditionState
 from app.domain.vendor import Progress, Verdict
@@ -17,6 +18,7 @@ from app.pipeline.settle import settle
 from tests.unit.pipeline.fakes import MemoryBucket, MemoryLedger, ScriptedVendor
 
 POLICY = Policy()
+EVENT = Event(id="evt_1", type="video.stored", at=1000.0, body="{}")
 SETTLE, MANIFEST = Item(Step.SETTLE, "t1"), Item(Step.MANIFEST, "t1")
 
 
@@ -136,8 +138,10 @@ def test_a_token_that_nobody_knows_any_more_is_left_out(resting: MemoryLedger) -
     assert resting.record(None, "token-4k-0", entry()) is Recorded.UNKNOWN_TOKEN
 
 
-def test_what_it_brings_is_told(resting: MemoryLedger) -> None:
+@pytest.mark.parametrize("waiting", [[], [EVENT]], ids=["", "while the receiver of events is away"])
+def test_what_it_brings_is_told(resting: MemoryLedger, waiting: list[Event]) -> None:
     generation = known(resting)
+    generation.outbox.add(waiting, 1000.0)
     generation.verdict, generation.given_up, generation.renditions = Progress.GENERATING, True, []
     vendor = ScriptedVendor(details={"t1": [Verdict(Progress.FAILED, 501, "no", credits=60.0)]})
     (told,) = replay([generation], None, resting, working(resting, vendor))
