@@ -1,7 +1,7 @@
 """Links by which a browser reads objects from the bucket, for a short time (AWS Signature Version 4, in the query).
 
-The web process loads no boto3, and asks nobody: a link is made from the bucket's name and boto3's environment variables. Keys that
-boto3 would find elsewhere (profiles, instance roles) are not known here, and then there are no links.
+The web process loads no boto3, and asks nobody: a link is made from the bucket's name and boto3's environment variables. Keys
+that boto3 would find elsewhere (profiles, instance roles) are not known here, and then there are no links.
 """
 
 import hashlib
