@@ -1,4 +1,4 @@
-"""Links to the bucket: those that botocore makes, byte for byte. Whether a store takes them: tests/integration/test_dashboard.py."""
+"""Links to the bucket: those that botocore makes, byte for byte. Whether a store takes them: tests/integration."""
 
 from datetime import UTC, datetime
 from typing import Any
