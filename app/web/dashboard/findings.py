@@ -12,6 +12,9 @@ from app.settings import Settings
 from app.web.dashboard.words import credits, name_file
 from app.web.health import check_fleet
 
+#: seconds: what is lost within two days is grave
+SOON = 2 * 86400.0
+
 
 @dataclass(frozen=True)
 class Part:
@@ -27,6 +30,8 @@ class Finding:
     """One thing that is not well."""
 
     sentence: str
+    #: something is or will be lost, or nothing works: more than a warning
+    is_grave: bool = True
     #: the list that shows it: an endpoint's arguments; None: there is no list
     filter: dict[str, str] | None = None
 
@@ -83,13 +88,17 @@ def find_what_is_wrong(overview: Overview, parts: Sequence[Part]) -> list[Findin
         number = _count(overview.at_risk, "generation is", "generations are")
         soonest = overview.risks[0].until - overview.now if overview.risks else 0.0
         left = f"the first is lost in {tell_duration(soonest)}" if soonest > 0 else "for one the time is over"
-        found.append(Finding(f"{number} at risk; {left} unless something is done"))
+        found.append(Finding(f"{number} at risk; {left} unless something is done", soonest < SOON))
     if overview.uncertain:
         number = _count(overview.uncertain, "purchase is", "purchases are")
-        found.append(Finding(f"{number} uncertain: bought or not, the vendor has not said", {"state": "uncertain"}))
+        found.append(
+            Finding(f"{number} uncertain: bought or not, the vendor has not said", filter={"state": "uncertain"})
+        )
     if lost := int(overview.today.get("ended:lost", 0)):
-        found.append(Finding(f"{_count(lost, 'generation was', 'generations were')} lost today", {"state": "lost"}))
-    found += [Finding(f"{part.name}: {part.text}") for part in parts if part.level is Level.WARNING]
+        found.append(
+            Finding(f"{_count(lost, 'generation was', 'generations were')} lost today", filter={"state": "lost"})
+        )
+    found += [Finding(f"{part.name}: {part.text}", False) for part in parts if part.level is Level.WARNING]
     return found
 
 
@@ -119,6 +128,11 @@ def _explain_file(rendition: Rendition) -> Trouble:
         )
     if not rendition.attempts:
         return Trouble(f"{name}: its link ends soon, and nobody has begun", "See that enough mirror workers run.")
+    if rendition.dead_rounds:
+        return Trouble(
+            f"{name}: its link is dead, and the vendor has no other so far: {why}",
+            "It is tried again by itself, until it is certain. Ask the vendor's support for the file, with the id.",
+        )
     return Trouble(
         f"{name}: {rendition.attempts} attempts failed; the last: {why}",
         "It is tried again by itself. If it is the host, the size or the bucket that is refused, mend that setting.",

@@ -52,9 +52,11 @@ def credits(amount: float | None) -> str:
 
 
 def span(seconds: float | None) -> str:
-    """A length of time, to about two digits: `0.4 s`, `12 s`, `3 min 20 s`, `2 h 5 min`."""
+    """A length of time, to about two digits: `40 ms`, `1.4 s`, `12 s`, `3 min 20 s`, `2 h 5 min`."""
     if seconds is None:
         return "–"
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
     if seconds < 10:
         return f"{seconds:.1f} s"
     if seconds < 60:
