@@ -18,6 +18,7 @@ from werkzeug.test import TestResponse
 
 from app.adapters.presign import Presigner
 from app.adapters.redis_ledger import RedisLedger
+from app.domain.generation import Generation
 from app.domain.ledger import Entry, Route, Trust
 from app.domain.states import State
 from app.domain.vendor import Progress
@@ -318,11 +319,36 @@ def test_what_is_at_risk_is_named_with_what_to_do(user: Visitor, ledger: RedisLe
     for _ in range(3):
         fail(ledger, "t1", "HTTP 502 from tempfile.aiquickdraw.com")
         ledger.change("t1", lambda draft: draft.generation and draft.generation.renditions[0].work.put_back(draft.now))
-    assert headline(user) == "! 1 generation is at risk; the first is lost in 14 d unless something is done"
+    assert headline(user) == "! 1 generation is at risk; it is lost in 14 d unless something is done"
     text = user.text("/")
     assert "result: 3 attempts failed; the last: HTTP 502 from tempfile.aiquickdraw.com" in text
     assert "It is tried again by itself." in text
     assert "shop=north" in text
+
+
+def test_what_is_uncertain_or_lost_is_named_with_its_list(user: Visitor, ledger: RedisLedger) -> None:
+    sweep(ledger)
+    complete(ledger, "t1")
+    track("t2", [], {}, ledger, POLICY)
+    ledger.change("t2", lambda draft: draft.generation and give_up(draft.generation, draft.now))
+
+    def doubt(draft: Any) -> None:
+        draft.generation.want_upgrade(Kind.UHD, 0, draft.now)
+        draft.generation.claim_upgrade(Kind.UHD, 0, draft.now, POLICY, "planted")
+        draft.generation.find(Kind.UHD, 0).order.taken = True
+
+    ledger.change("t1", doubt)
+    text = user.get("/").text
+    assert headline(user) == "! 1 purchase is uncertain: bought or not, the vendor has not said"
+    assert "1 generation was lost today" in text
+    for state, task_id in (("uncertain", "t1"), ("lost", "t2")):
+        assert f'<a href="/ui/generations?state={state}">Show them</a>' in text
+        assert ids(user.get("/ui/generations", state=state).text) == [task_id]
+
+
+def give_up(generation: Generation, now: float) -> None:
+    """No verdict came in time."""
+    generation.await_verdict(now + 2 * POLICY.give_up_after, POLICY)
 
 
 def test_counters_lead_to_lists_of_as_many(user: Visitor, ledger: RedisLedger) -> None:

@@ -87,7 +87,8 @@ def find_what_is_wrong(overview: Overview, parts: Sequence[Part]) -> list[Findin
     if overview.at_risk:
         number = _count(overview.at_risk, "generation is", "generations are")
         soonest = overview.risks[0].until - overview.now if overview.risks else 0.0
-        left = f"the first is lost in {tell_duration(soonest)}" if soonest > 0 else "for one the time is over"
+        first = "it" if overview.at_risk == 1 else "the first"
+        left = f"{first} is lost in {tell_duration(soonest)}" if soonest > 0 else "the time is over"
         found.append(Finding(f"{number} at risk; {left} unless something is done", soonest < SOON))
     if overview.uncertain:
         number = _count(overview.uncertain, "purchase is", "purchases are")
