@@ -45,6 +45,7 @@ def test_the_defaults_are_those_of_the_table() -> None:
         "allow_unsigned": False,
         "webhook_max_age": 900,
         "api_tokens": (),
+        "flower_url": "",
         "upgrades": (),
         "credits_per_day": None,
         "upgrade_credits_per_day": None,
