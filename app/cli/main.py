@@ -100,7 +100,7 @@ def up(data: Path, port: int, flower_port: int, redis_port: int) -> None:
     )
     stop = stop_signal()
     with running_stack(plan, tell_end) as stack:
-        print(f"web      {stack.web_url}  (API token: see {data}/secrets.json, or REELKEEP_API_TOKENS)")
+        print(f"web      {stack.web_url}  (dashboard and API; token: see {data}/secrets.json, or REELKEEP_API_TOKENS)")
         print(f"flower   {stack.flower_url}")
         print(f"redis    {stack.redis_url}")
         print(f"bucket   {settings.s3_bucket or stack.bucket_folder}")

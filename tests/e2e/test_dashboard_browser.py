@@ -83,6 +83,19 @@ def test_what_failed_is_tried_again_by_one_button_and_by_the_list(browser: Brows
     fleet.await_state(failed, "failed")
 
 
+def test_a_generation_leads_to_its_celery_tasks(browser: Browser, fleet: Fleet, kept: str) -> None:
+    with opened(browser, fleet.stack.web_url) as page:
+        log_in(page, TOKEN)
+        page.goto(f"/ui/generations/{kept}")
+        link = page.get_by_role("link", name="Its Celery tasks in Flower").get_attribute("href")
+    assert link is not None
+    context = browser.new_context(http_credentials={"username": "user", "password": "password"})
+    page = context.new_page()
+    page.goto(link)
+    expect(page.locator("#tasks-table tbody")).to_contain_text(f"mirror.{kept}.4k.0")
+    context.close()
+
+
 def test_without_scripts_all_of_it_works(browser: Browser, fleet: Fleet, failed: str) -> None:
     fleet.await_state(failed, "failed")
     with opened(browser, fleet.stack.web_url, javascript=False) as page:

@@ -125,7 +125,8 @@ def _explain_file(rendition: Rendition) -> Trouble:
         if rendition.order is None:
             return Trouble(f"{name}: wanted and not ordered: {why}", "Raise the budget, or top up the account.")
         return Trouble(
-            f"{name}: ordered, and long overdue", "Nothing is bought again. Ask the vendor, with the order's id below."
+            f"{name}: ordered, and long overdue",
+            "Nothing is bought again. Ask the vendor, with the order's id from its page.",
         )
     if not rendition.attempts:
         return Trouble(f"{name}: its link ends soon, and nobody has begun", "See that enough mirror workers run.")

@@ -91,6 +91,12 @@ def dashboard_routes(ledger: Ledger, settings: Settings, access: Access, presign
         )
         return response
 
+    def noted(response: BaseResponse, sentence: str) -> BaseResponse:
+        """Have the next page say something."""
+        sealed, secure = g.session.seal(sentence), _is_secure(settings)
+        response.set_cookie(NOTE, sealed, max_age=60, secure=secure, httponly=True, samesite="Lax")
+        return response
+
     @routes.context_processor
     def shared() -> dict[str, object]:
         return {
@@ -189,7 +195,7 @@ def dashboard_routes(ledger: Ledger, settings: Settings, access: Access, presign
         if faults:
             abort(HTTPStatus.BAD_REQUEST, "; ".join(f"{field}: {message}" for field, message in faults))
         said = doing.retry_all(search, ledger).sentence
-        return _noted(redirect(url_for("dashboard.generations", **given), 303), said)
+        return noted(redirect(url_for("dashboard.generations", **given), 303), said)
 
     # --- one generation ------------------------------------------------------------------------------------------------
 
@@ -198,7 +204,7 @@ def dashboard_routes(ledger: Ledger, settings: Settings, access: Access, presign
         return record or abort(HTTPStatus.NOT_FOUND, f"No generation {record_id[:200]} is known here.")
 
     def back_to(record_id: str, said: str) -> BaseResponse:
-        return _noted(redirect(url_for("dashboard.generation", record_id=record_id), 303), said)
+        return noted(redirect(url_for("dashboard.generation", record_id=record_id), 303), said)
 
     @routes.get("/ui/generations/<record_id>")
     def generation(record_id: str) -> str:
@@ -318,12 +324,6 @@ def _own_path(path: str) -> str:
 
 def _is_id(text: str) -> bool:
     return is_task_id(text) or is_submission_id(text)
-
-
-def _noted(response: BaseResponse, sentence: str) -> BaseResponse:
-    """Have the next page say something."""
-    response.set_cookie(NOTE, g.session.seal(sentence), max_age=60, httponly=True, samesite="Lax")
-    return response
 
 
 def _read_note() -> str:
