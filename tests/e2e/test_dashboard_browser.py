@@ -74,7 +74,7 @@ def test_what_failed_is_tried_again_by_one_button_and_by_the_list(browser: Brows
         page.get_by_role("button", name="Try again what failed").click()
         expect(page.locator(".note")).to_have_text("Under way again: 1 of what had failed.")
         fleet.await_state(failed, "failed")
-        page.goto(f"/ui/generations?state=failed&text={failed}")
+        page.goto(f"/ui/generations?state=failed&text={failed}", wait_until="domcontentloaded")
         page.get_by_text("Try again what failed of what this filter shows").click()
         page.get_by_role("button", name="Try them again").click()
         expect(page.locator(".note")).to_have_text("Looked at 1; 1 had failed and are under way again.")
@@ -86,7 +86,7 @@ def test_what_failed_is_tried_again_by_one_button_and_by_the_list(browser: Brows
 def test_a_generation_leads_to_its_celery_tasks(browser: Browser, fleet: Fleet, kept: str) -> None:
     with opened(browser, fleet.stack.web_url) as page:
         log_in(page, TOKEN)
-        page.goto(f"/ui/generations/{kept}")
+        page.goto(f"/ui/generations/{kept}", wait_until="domcontentloaded")
         link = page.get_by_role("link", name="Its Celery tasks in Flower").get_attribute("href")
     assert link is not None
     context = browser.new_context(http_credentials={"username": "user", "password": "password"})
@@ -137,7 +137,7 @@ def test_no_page_has_a_barrier(
         barriers = {"login": find_barriers(page)}
         log_in(page, TOKEN)
         for path in paths:
-            page.goto(path)
+            page.goto(path, wait_until="domcontentloaded")
             page.locator("summary").evaluate_all("all => all.forEach(one => one.parentElement.open = true)")
             barriers[path] = find_barriers(page)
             assert page.evaluate("document.scrollingElement.scrollWidth") <= size[0], f"{path} is wider than the screen"

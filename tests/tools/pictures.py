@@ -33,7 +33,7 @@ def main() -> None:
             ):
                 with opened(browser, url, scheme=scheme, size=size) as page:  # type: ignore[arg-type]
                     log_in(page, TOKEN)
-                    page.goto(path)
+                    page.goto(path, wait_until="domcontentloaded")
                     page.wait_for_function("[...document.querySelectorAll('video')].every(it => it.readyState > 1)")
                     page.screenshot(path=FOLDER / f"{name}.png", full_page=whole)
                 print(FOLDER / f"{name}.png")
