@@ -98,10 +98,12 @@ class Settings(BaseSettings):
     allow_unsigned: bool = False
     #: Age in seconds up to which a signature is taken at its word; an older one is a reason to ask the vendor, not to believe.
     webhook_max_age: Seconds = 900
-    #: Bearer tokens of your own routes, comma-separated. None: they answer 401.
+    #: Bearer tokens of your own routes, and what the dashboard's login asks for; comma-separated. None: nobody is let in.
     api_tokens: Secrets = ()
     #: Bearer token that `/metrics` wants. Empty: who reaches web may read the figures, credits among them.
     metrics_token: SecretStr = SecretStr("")
+    #: Where people reach Flower: the dashboard then links each generation to its Celery tasks.
+    flower_url: str = ""
 
     # --- Money ---
     #: Bought for the first result of every eligible generation: `1080p`, `4k` or both.
@@ -185,7 +187,7 @@ class Settings(BaseSettings):
             raise ValueError("must be a URL that Celery knows, such as redis://host:6379/0")
         return value
 
-    @field_validator("kie_base_url", "public_url")
+    @field_validator("kie_base_url", "public_url", "flower_url")
     @classmethod
     def _check_http(cls, value: str) -> str:
         parts = urlsplit(value)

@@ -214,6 +214,7 @@ def _print_places(demo: Demo, *, held: bool) -> None:
     demo.console.print(_ask_flower(stack))
     user, password = FLOWER_LOGIN.split(":")
     running = {
+        "dashboard": f"{stack.web_url}/  (log in with {API_TOKEN})",
         "API": f"{stack.web_url}/generations  (Authorization: Bearer {API_TOKEN})",
         "health": f"{stack.web_url}/readyz",
         "Flower": f"{stack.flower_url}  (user {user}, password {password})",

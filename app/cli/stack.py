@@ -108,6 +108,8 @@ def running_stack(plan: Plan, on_end: OnEnd | None = None) -> Iterator[Stack]:
         if plan.embedded_s3:
             env |= _start_s3(supervisor, plan.folder, secret)
         env |= plan.env
+        if plan.counts.get("flower") and not env.get("REELKEEP_FLOWER_URL"):
+            env["REELKEEP_FLOWER_URL"] = f"http://127.0.0.1:{flower_port}"
         web_url = f"http://127.0.0.1:{web_port}"
         for name, service in _services(plan, env):
             supervisor.start(name, service)

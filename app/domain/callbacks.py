@@ -7,7 +7,7 @@ the vendor's three tries, and a body whose rest is odd still says that *somethin
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -94,8 +94,36 @@ def read_text(value: object) -> str:
     """
     if not isinstance(value, str):
         return ""
-    text = value[:LONGEST_MESSAGE].encode("utf-8", "replace").decode("utf-8").replace("\x00", "")
+    return hide_secrets(value[:LONGEST_MESSAGE].encode("utf-8", "replace").decode("utf-8").replace("\x00", ""))
+
+
+def hide_secrets(text: str) -> str:
+    """A text without the queries of URLs in it, and without the tokens of our callback URLs."""
     return _TOKEN.sub(r"\1…", _QUERY.sub(r"\1?…", text))
+
+
+def show_raw(raw: str, secrets: Collection[str] = ()) -> str:
+    """A recorded body as people may see it: laid out, without secrets.
+
+    :param secrets: texts that must not be shown wherever they stand
+    """
+    try:
+        text = json.dumps(_hide_within(json.loads(raw)), ensure_ascii=False, indent=2)
+    except (ValueError, RecursionError):  # it was recorded, so it was JSON; whoever changed it since
+        text = hide_secrets(raw)
+    for secret in filter(None, secrets):
+        text = text.replace(secret, "…")
+    return text
+
+
+def _hide_within(value: object) -> object:
+    if isinstance(value, str):
+        return hide_secrets(value)
+    if isinstance(value, list):
+        return [_hide_within(inner) for inner in value]
+    if isinstance(value, dict):
+        return {hide_secrets(name): _hide_within(inner) for name, inner in value.items()}
+    return value
 
 
 def read_number(value: object) -> float | None:

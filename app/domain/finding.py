@@ -14,14 +14,16 @@ from app.domain.work import Kind
 class Filter:
     """All that is given must be true of a record.
 
-    Of upgrade, label and time the ledger has lists, so that what does not fit is not even looked at; of several lists it goes
-    through the shortest. A text is looked for in every record that the rest leaves over: to find one by its whole id, read it.
+    Of upgrade, label, doubt and time the ledger has lists, so that what does not fit is not even looked at; of several lists it
+    goes through the shortest. A text is looked for in every record that the rest leaves over: to find one by its id, read it.
     """
 
     #: it has, or is to have, this upgrade
     kind: Kind | None = None
     #: name and value
     label: tuple[str, str] | None = None
+    #: something of it may or may not have been bought: whatever its state
+    uncertain: bool = False
     #: tracked at this time or later; before this time: epoch seconds
     since: float | None = None
     until: float | None = None
@@ -31,7 +33,7 @@ class Filter:
     def lists(self, state: State | None) -> list[str]:
         """The lists that all that fits is on."""
         named = [f"state:{state}" if state else "", f"kind:{self.kind}" if self.kind else ""]
-        named.append(label_list(*self.label) if self.label else "")
+        named += [label_list(*self.label) if self.label else "", "uncertain" if self.uncertain else ""]
         return [name for name in named if name] or ["tracked"]
 
     def fits(self, record: Generation | Submission, state: State | None) -> bool:

@@ -1,11 +1,13 @@
 """Joins the web process's parts."""
 
+import os
 import time
 from http import HTTPStatus
 
 from flask import Flask, Response
 from werkzeug.exceptions import HTTPException
 
+from app.adapters.presign import Presigner
 from app.adapters.redis_ledger import Outlet, RedisLedger
 from app.adapters.signature import verify
 from app.domain.errors import LedgerUnavailable
@@ -15,6 +17,7 @@ from app.settings import Settings
 from app.web.access import Access
 from app.web.bodies import LARGEST_BODY
 from app.web.callbacks import callback_routes
+from app.web.dashboard.routes import dashboard_routes
 from app.web.generations import generation_routes
 from app.web.health import health_routes
 from app.web.metrics import metrics_routes
@@ -62,6 +65,9 @@ def build_app(settings: Settings, ledger: Ledger) -> Flask:
     )
     app.register_blueprint(metrics_routes(ledger, settings))
     app.register_blueprint(openapi_routes())
+    # boto3's own variables, as far as they are in the environment: see app/adapters/presign.py.
+    presigner = Presigner.from_environment(settings.s3_bucket, os.environ)
+    app.register_blueprint(dashboard_routes(ledger, settings, access, presigner))
     app.register_error_handler(Problem, on_problem)
     app.register_error_handler(HTTPException, on_http_exception)
     app.register_error_handler(LedgerUnavailable, _on_ledger_unavailable)

@@ -32,7 +32,7 @@ def health_routes(ledger: Ledger, sweep_every: float, deadline: float, warn_belo
     @routes.get("/readyz")
     def readyz() -> tuple[Response, int]:
         try:
-            health, remarks = ledger.health(), _look_at_redis(ledger)
+            health, remarks = ledger.health(), look_at_redis(ledger)
         except LedgerUnavailable as error:
             silent: ReadyView = {"status": "not ready", "checks": {"redis": str(error)}}
             return jsonify(silent), 503
@@ -51,7 +51,7 @@ def health_routes(ledger: Ledger, sweep_every: float, deadline: float, warn_belo
     return routes
 
 
-def _look_at_redis(ledger: Ledger) -> list[Remark]:
+def look_at_redis(ledger: Ledger) -> list[Remark]:
     """What is to be said of the server; nothing of a ledger that is kept elsewhere. :raises LedgerUnavailable:"""
     return judge(ledger.server_state()) if isinstance(ledger, KeptInRedis) else []
 

@@ -46,6 +46,7 @@ def test_the_defaults_are_those_of_the_table() -> None:
         "webhook_max_age": 900,
         "api_tokens": (),
         "metrics_token": SecretStr(""),
+        "flower_url": "",
         "upgrades": (),
         "credits_per_day": None,
         "upgrade_credits_per_day": None,
