@@ -79,7 +79,7 @@ def up(data: Path, port: int, flower_port: int, redis_port: int, as_json: bool) 
 
 def _print(places: dict[str, str], data: Path) -> None:
     notes = {
-        "web": f"  (API token: see {data}/secrets.json, or REELKEEP_API_TOKENS)",
+        "web": f"  (dashboard and API; token: see {data}/secrets.json, or REELKEEP_API_TOKENS)",
         "settings": "  (in another shell, for the other commands)",
     }
     shown = places | {"settings": f"set -a; . {shlex.quote(places['settings'])}; set +a"}

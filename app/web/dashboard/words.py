@@ -123,12 +123,22 @@ _SAID = {
     "generation.failed": "Failed",
     "generation.lost": "Lost",
     "retry.asked": "Retry asked for",
+    "event.delivered": "Your receiver was told",
+    "event.postponed": "Your receiver was not reached",
+    "event.dropped": "Your receiver was not told",
 }
 #: the tone of what is said, for a sign and a colour; the rest is neutral
 _TONES = {
     "good": ("rendition.stored", "generation.complete", "purchase.accepted"),
     "bad": ("rendition.failed", "generation.failed", "generation.lost", "purchase.refused"),
-    "warn": ("attempt.failed", "generation.at_risk", "purchase.uncertain", "manifest.failed", "rendition.unavailable"),
+    "warn": (
+        "attempt.failed",
+        "generation.at_risk",
+        "purchase.uncertain",
+        "manifest.failed",
+        "rendition.unavailable",
+        "event.dropped",
+    ),
 }
 TONES = {name: tone for tone, names in _TONES.items() for name in names}
 
