@@ -241,8 +241,8 @@ def test_a_job_that_failed_says_why(jobs: KieVendor) -> None:
 
 @pytest.mark.parametrize(("kind", "pictures"), [(Kind.HD, 0), (Kind.UHD, 1)])
 def test_an_upgrade_is_a_job_with_a_record_of_its_own(jobs: KieVendor, kind: Kind, pictures: int) -> None:
-    task_id = _job(jobs, "a cat")
-    assert jobs.ask_upgrade(kind, task_id, 0, None).progress is OrderProgress.NOT_YET
+    unready, task_id = _job(jobs, "scenario=never-ready a dog"), _job(jobs, "a cat")
+    assert jobs.ask_upgrade(kind, unready, 0, None).progress is OrderProgress.NOT_YET
     assert _verdict(jobs, task_id).progress is Progress.SUCCEEDED
     order = jobs.ask_upgrade(kind, task_id, 0, None)
     assert (order.progress, order.task_id == task_id) == (OrderProgress.ORDERED, False)
