@@ -80,6 +80,7 @@ COUNTERS: Mapping[str, _Counter] = {
         what=("generation", "extension", *UPGRADES),
         stage=("intended", "accepted", "refused", "uncertain"),
     ),
+    "events": _plain("events", "Events for your receiver.", result=("delivered", "postponed", "dropped")),
     "retries": _plain("retries", "Retries that users asked for."),
     "sweeps": _plain("sweeps", "Sweeps that were done."),
     "rescued": _plain("messages_rescued", "Messages that were lost and sent again by a sweep."),

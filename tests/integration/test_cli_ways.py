@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -335,7 +336,11 @@ def test_ctrl_c_ends_a_command_without_a_traceback(tmp_path: Path) -> None:
         url = f"redis://127.0.0.1:{silent.getsockname()[1]}/0"
         argv = [sys.executable, "-m", "app.cli", "list"]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        with subprocess.Popen(argv, env={**os.environ, "REELKEEP_REDIS_URL": url}, **pipes) as process:  # type: ignore[call-overload]
+        # Shells have what runs in the background ignore Ctrl-C, and that is handed down.
+        heeds = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+        with subprocess.Popen(
+            argv, preexec_fn=heeds, env={**os.environ, "REELKEEP_REDIS_URL": url}, **pipes
+        ) as process:  # type: ignore[call-overload]
             try:
                 connection, _ = silent.accept()
                 assert connection.recv(1)  # it has asked, and waits
