@@ -35,7 +35,8 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from app.adapters.celery_message import message_template
+from app.adapters.celery_message import ID, ITEM, message_template
+from app.adapters.group_commit import GroupCommit
 from app.adapters.packing import pack, unpack
 from app.domain.errors import LedgerUnavailable
 from app.domain.events import post
@@ -150,16 +151,14 @@ class RedisLedger:
         made = [self._redis.register_script(text) for text in scripts]
         self._record, self._commit, self._pick, self._tick, self._wake, self._fault, *rest = made
         self._reserve, self._slot, self._confirm, self._pause, self._overview, self._figures, self._outgoing = rest
+        self._recording = GroupCommit(self._record_all)
         self._events = events
         self._silence = SILENCE if fail_fast else 0.0
         self._silent_until = 0.0
 
     def record(self, task_id: str | None, token: str | None, entry: Entry) -> Recorded:
         """See `Ledger.record`."""
-        args: list[str | float] = [task_id or "", token or "", entry.model_dump_json(), MOST_PENDING, STRANGERS_WAIT]
-        outcome, *sent = self._call(lambda: self._record(args=args))
-        self._publish(sent)
-        return Recorded(outcome)
+        return self._recording.write((task_id or "", token or "", entry.model_dump_json()))
 
     def change(self, record_id: str, transition: Callable[[Draft], T], focus: Item | None = None) -> T:
         """See `Ledger.change`."""
@@ -423,6 +422,14 @@ class RedisLedger:
 
     # --- inside --------------------------------------------------------------------------------------------------------
 
+    def _record_all(self, callbacks: Sequence[tuple[str, str, str]]) -> list[Recorded]:
+        args: list[str | float] = [MOST_PENDING, STRANGERS_WAIT]
+        for callback in callbacks:
+            args += callback
+        *outcomes, sent = self._call(lambda: self._record(args=args))
+        self._publish(sent)
+        return [Recorded(outcome) for outcome in outcomes]
+
     def _key(self, name: str, rest: str) -> str:
         return f"{self._prefix}{name}:{rest}"
 
@@ -672,13 +679,19 @@ def _counted(rows: Sequence[tuple[str, ...]]) -> list[str | int]:
     return [len(rows), *(text for row in rows for text in row)]
 
 
+def _message_function(step: Step) -> str:
+    """The message that has a worker do a step, as a function in Lua: looking for the placeholders each time would cost more."""
+    text = message_template(step).replace(ITEM, "]==] .. item .. [==[").replace(ID, "]==] .. id .. [==[")
+    return f"function(item, id) return [==[{text}]==] end"
+
+
 @cache
 def _read_scripts(prefix: str, own: int, broker: int, *, here: bool, leaves_room: bool) -> list[str]:
     folder = resources.files("app.adapters") / "ledger_scripts"
     values = {
         "PREFIX": prefix,
         "LANES": ", ".join(f"{step} = '{lane}'" for step, lane in {**LANES, Step.NOTIFY: OUTGOING}.items()),
-        "MESSAGES": ", ".join(f"{step} = [==[{message_template(step)}]==]" for step in LANES),
+        "MESSAGES": ", ".join(f"{step} = {_message_function(step)}" for step in LANES),
         "QUEUES": ", ".join(f"{lane} = '{lane.queue}'" for lane in Lane),
         "BROKER_IS_HERE": "true" if here else "false",
         "SHARE": str(FULL),

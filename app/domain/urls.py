@@ -59,8 +59,11 @@ def collect_urls(*places: object) -> Urls:
     objects = [place for place in places if isinstance(place, Mapping)]
 
     def first(*names: str, keep_places: bool = False) -> tuple[str, ...]:
-        read = (read_urls(place.get(name), keep_places=keep_places) for place in objects for name in names)
-        return next((urls for urls in read if urls), ())
+        for place in objects:
+            for name in names:
+                if name in place and (urls := read_urls(place[name], keep_places=keep_places)):
+                    return urls
+        return ()
 
     return Urls(
         result=first("resultUrls", "result_urls", "resultUrl", "result_url", "videoUrl", "video_url", keep_places=True),

@@ -16,7 +16,7 @@ from app.logs import log_event
 from app.settings import Settings
 from app.web.access import Access
 from app.web.bodies import LARGEST_BODY
-from app.web.callbacks import callback_routes
+from app.web.callbacks import FrontDoor, callback_routes
 from app.web.dashboard.routes import dashboard_routes
 from app.web.generations import generation_routes
 from app.web.health import health_routes
@@ -54,7 +54,8 @@ def build_app(settings: Settings, ledger: Ledger) -> Flask:
         return verify(keys, task_id, timestamp, signature, now=time.time(), max_age=settings.webhook_max_age)
 
     access = Access([token.get_secret_value() for token in settings.api_tokens], ledger)
-    app.register_blueprint(callback_routes(ledger, check if keys else None))
+    app.register_blueprint(callback_routes())
+    app.wsgi_app = FrontDoor(app.wsgi_app, ledger, check if keys else None)  # type: ignore[method-assign]
     app.register_blueprint(
         generation_routes(
             ledger, settings.policy, access, can_submit=settings.can_submit, warn_below=settings.credits_warn_below

@@ -1,16 +1,21 @@
 """Request bodies, as bytes."""
 
-from flask import request
+from typing import TYPE_CHECKING
+
 from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.wsgi import get_input_stream
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
 
 #: bytes
 LARGEST_BODY = 1024 * 1024
 
 
-def read_bytes() -> bytes:
-    """The present request's body. :raises RequestEntityTooLarge:"""
-    text = request.get_data(cache=False)
+def read_bytes(environ: "WSGIEnvironment") -> bytes:
+    """A request's body. :raises RequestEntityTooLarge:"""
+    text = get_input_stream(environ, max_content_length=LARGEST_BODY).read()
     # Of a body that does not tell its length, werkzeug gives what the limit allows, and says nothing of what is behind it.
-    if len(text) == LARGEST_BODY and request.content_length is None and request.environ["wsgi.input"].read(1):
+    if len(text) == LARGEST_BODY and not environ.get("CONTENT_LENGTH") and environ["wsgi.input"].read(1):
         raise RequestEntityTooLarge
     return text

@@ -6,13 +6,20 @@
     413  over 1 MiB
     503  not recorded: Redis is down or silent; the vendor tries again
 
-Reading the body and one script in Redis is all that happens here.
+Reading the body and one script in Redis is all that happens here. It happens before Flask, whose way to a view and back costs
+more than that: docs/performance.md. Whatever is wrong is raised inside Flask and answered there, like all other errors.
 """
 
+import re
+import socket
+import struct
 import time
+from collections.abc import Iterable
 from http import HTTPStatus
+from typing import TYPE_CHECKING, NoReturn
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, request
+from werkzeug.exceptions import NotFound
 
 from app.domain.callbacks import UnreadableCallback
 from app.domain.ledger import Ledger, Route
@@ -21,35 +28,54 @@ from app.pipeline.record import Delivery, Unauthorised, Verify, record_callback
 from app.web.bodies import read_bytes
 from app.web.problems import Problem
 
-ACCEPTED = b'{"code":200,"msg":"success"}'
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
+ACCEPTED = b'{"code":200,"msg":"success"}'
+_HEADERS = (("Content-Type", "application/json"), ("Content-Length", str(len(ACCEPTED))))
+_PATH = re.compile(r"/callbacks/veo(?P<uhd>/4k(?=/|$))?(?:/(?P<token>[^/]+))?")
+#: in a request's environment: the error that Flask shall answer with
+_ERROR = "reelkeep.error"
 
 #: seconds without a byte after which a body is given up: bodies that never end must not hold every thread
-LONGEST_SILENCE = 5.0
+LONGEST_SILENCE = 5
 
 
-def _limit_silence() -> None:
-    connection = request.environ.get("gunicorn.socket")  # there is none under other servers
-    if connection is not None:
-        connection.settimeout(LONGEST_SILENCE)
+class FrontDoor:
+    """WSGI middleware: takes callbacks in, and leaves all else to the application behind it."""
 
+    def __init__(self, behind: "WSGIApplication", ledger: Ledger, verify: Verify | None) -> None:
+        """:param behind: Flask's, with `callback_routes`
 
-def callback_routes(ledger: Ledger, verify: Verify | None) -> Blueprint:
-    """The routes. :param verify: None: unsigned callbacks are allowed"""
-    routes = Blueprint("callbacks", __name__)
+        :param verify: None: unsigned callbacks are allowed
+        """
+        self._behind, self._ledger, self._verify = behind, ledger, verify
 
-    def receive(route: Route, token: str | None) -> Response:
-        _limit_silence()
+    def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        """Answer a request."""
+        path = _PATH.fullmatch(environ["PATH_INFO"]) if environ["REQUEST_METHOD"] == "POST" else None
+        if path is None:
+            return self._behind(environ, start_response)
+        try:
+            self._record(Route.UHD if path["uhd"] else Route.GENERATION, path["token"], environ)
+        except Exception as error:
+            environ[_ERROR] = error
+            return self._behind(environ, start_response)
+        start_response("200 OK", list(_HEADERS))
+        return [ACCEPTED]
+
+    def _record(self, route: Route, token: str | None, environ: "WSGIEnvironment") -> None:
+        _limit_silence(environ)
         delivery = Delivery(
             route=route,
-            raw=read_bytes(),
+            raw=read_bytes(environ),
             at=time.time(),
-            token=token,
-            timestamp=request.headers.get("X-Webhook-Timestamp"),
-            signature=request.headers.get("X-Webhook-Signature"),
+            token=token and token.encode("latin-1").decode("utf-8", "replace"),  # as WSGI writes paths
+            timestamp=environ.get("HTTP_X_WEBHOOK_TIMESTAMP"),
+            signature=environ.get("HTTP_X_WEBHOOK_SIGNATURE"),
         )
         try:
-            callback = record_callback(delivery, ledger, verify)
+            callback = record_callback(delivery, self._ledger, self._verify)
         except UnreadableCallback as error:
             log_event("callback.refused", route=route, reason=str(error))
             raise Problem(HTTPStatus.BAD_REQUEST, str(error)) from None
@@ -57,16 +83,24 @@ def callback_routes(ledger: Ledger, verify: Verify | None) -> Blueprint:
             log_event("callback.refused", route=route, reason=str(error))
             raise Problem(HTTPStatus.UNAUTHORIZED, str(error)) from None
         log_event("callback.recorded", route=route, task_id=callback.task_id, outcome=callback.outcome)
-        return Response(ACCEPTED, 200, content_type="application/json")
+
+
+def _limit_silence(environ: "WSGIEnvironment") -> None:
+    connection = environ.get("gunicorn.socket")  # there is none under other servers
+    if connection is not None:
+        # The kernel's own limit. With Python's, `settimeout`, each send and receive is two calls, and lets other threads in twice.
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", LONGEST_SILENCE, 0))
+
+
+def callback_routes() -> Blueprint:
+    """The routes as Flask knows them: for what the front door could not take in."""
+    routes = Blueprint("callbacks", __name__)
 
     @routes.post("/callbacks/veo")
     @routes.post("/callbacks/veo/<token>")
-    def receive_generation(token: str | None = None) -> Response:
-        return receive(Route.GENERATION, token)
-
     @routes.post("/callbacks/veo/4k")
     @routes.post("/callbacks/veo/4k/<token>")
-    def receive_4k(token: str | None = None) -> Response:
-        return receive(Route.UHD, token)
+    def refuse(token: str | None = None) -> NoReturn:
+        raise request.environ.get(_ERROR, NotFound())
 
     return routes

@@ -141,7 +141,7 @@ def bad_fields(faults: list[tuple[str, str]]) -> Problem:
 
 
 def _parse(adapter: TypeAdapter[Parsed]) -> Parsed:
-    text = read_bytes()
+    text = read_bytes(request.environ)
     if text and request.content_type and not request.is_json:
         raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Content-Type: must be application/json")
     try:

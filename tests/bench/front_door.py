@@ -1,144 +1,191 @@
-"""How many callbacks the front door takes, beside its peers in the same run on the same machine.
+"""How many callbacks the front door takes, and how soon, beside its peers in the same run on the same machine.
 
     python -m tests.bench.front_door
 
-Reelkeep verifies, records and enqueues each callback; the peers do less. Each runs under gunicorn with the same workers and
-threads; rounds alternate, and the median is shown. Absolute figures depend on the machine; the ratios are what to read.
+Reelkeep verifies, records, counts and enqueues each callback, and logs a line; the peers do less. Each runs under gunicorn with
+two workers of eight threads. Rounds alternate and the median is shown; then no-op and Reelkeep are asked half as many a second as
+Reelkeep can take, for how long answers take. Absolute figures depend on the machine; the ratios are what to read.
 """
 
 import argparse
-import http.client
 import json
 import os
 import statistics
 import sys
 import tempfile
-import threading
 import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
 import psutil
 import redis
 
+from app.adapters.redis_ledger import RedisLedger
 from app.adapters.signature import sign
 from app.embedded.redis_server import redis_server
 from app.embedded.service import Service, free_port, running
+from tests.bench.load import Load, prepare, send
+from tests.support.course import complete
 
 KEY, CONNECTIONS = "bench-key", 16
-TARGETS = {
-    "bare Flask no-op": "tests.bench.peers.noop:app",
-    "Flask + send_task": "tests.bench.peers.naive:app",
-    "Reelkeep": "app.web.wsgi:app",
+NOOP, NAIVE, USUAL, REELKEEP, REPEATS = (
+    "bare Flask no-op",
+    "send_task",
+    "send_task, as usual",
+    "Reelkeep",
+    "Reelkeep, repeats",
+)
+APPS = {
+    NOOP: "tests.bench.peers.noop:app",
+    NAIVE: "tests.bench.peers.naive:app",
+    USUAL: "tests.bench.peers.usual:app",
+    REELKEEP: "app.web.wsgi:app",
 }
 
 
+@dataclass
+class Found:
+    """What was measured of one way, a figure for each round."""
+
+    #: callbacks a second
+    rates: list[float] = field(default_factory=list)
+    #: CPU milliseconds for each callback: of the server, and of Redis
+    server_ms: list[float] = field(default_factory=list)
+    redis_ms: list[float] = field(default_factory=list)
+
+
 def main() -> None:
-    """Run the rounds and print the table."""
+    """Run the rounds and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--requests", type=int, default=3000, help="in each round")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--requests", type=int, default=1500, help="in each round")
+    parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--json", type=Path, help="also write the figures there")
     options = parser.parse_args()
-    rates: dict[str, list[float]] = {name: [] for name in TARGETS}
-    costs: dict[str, list[float]] = {name: [] for name in TARGETS}
+    found = {name: Found() for name in (*APPS, REPEATS)}
+    waits: dict[str, list[Load]] = {NOOP: [], REELKEEP: []}
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-        redis_port = free_port()
-        stack.enter_context(running(redis_server(Path(folder) / "redis", redis_port), Path(folder) / "redis.log"))
-        servers = {
-            name: (
-                port := free_port(),
-                stack.enter_context(running(_gunicorn(app, port, redis_port), Path(folder) / name)),
-            )
-            for name, app in TARGETS.items()
-        }
+        bench = _Bench(Path(folder), stack)
+        settled = bench.settle(options.requests)
         for turn in range(options.rounds + 1):
-            for name, (port, process) in servers.items():
-                redis.Redis(port=redis_port).flushall()
-                rate, cost = _measure(port, process.pid, options.requests if turn else 200)
-                if turn:  # the first round warms up
-                    rates[name].append(rate)
-                    costs[name].append(cost)
-    _print(rates, costs, options.json)
+            for name in APPS:
+                # The first round warms up.
+                bench.measure(name, _callbacks(options.requests if turn else 300), found[name] if turn else Found())
+            bench.restore()
+            bench.measure(REELKEEP, settled, found[REPEATS] if turn else Found())
+        half = statistics.median(found[REELKEEP].rates) / 2
+        for _ in range(3):
+            for name, loads in waits.items():
+                loads.append(bench.send(name, _callbacks(options.requests), half))
+    _print(found, waits, half)
+    if options.json:
+        figures = {name: vars(one) for name, one in found.items()}
+        at_half = {
+            name: [[load.percentile(50), load.percentile(99)] for load in loads] for name, loads in waits.items()
+        }
+        written = {"rounds": figures, "half_rate": half, "waits_p50_p99": at_half, "versions": _versions()}
+        options.json.write_text(json.dumps(written, indent=1) + "\n")
 
 
-def _gunicorn(app: str, port: int, redis_port: int) -> Service:
-    env = {
-        **os.environ,
-        "REELKEEP_REDIS_URL": f"redis://127.0.0.1:{redis_port}/0",
-        "REELKEEP_WEBHOOK_KEYS": KEY,
-        "WEB_CONCURRENCY": "2",
-    }
-    options = ("--worker-class", "gthread", "--threads", "8", "--no-control-socket", "--bind", f"127.0.0.1:{port}")
-    argv = (sys.executable, "-m", "gunicorn", *options, app)
-    return Service(app, argv, env, lambda: _answers(port))
+class _Bench:
+    """A Redis, and a server for each way."""
+
+    def __init__(self, folder: Path, stack: ExitStack) -> None:
+        port = free_port()
+        stack.enter_context(running(redis_server(folder / "redis", port), folder / "redis.log"))
+        self._url = f"redis://127.0.0.1:{port}/0"
+        self._redis = redis.Redis(port=port)
+        self._redis_pid = int(self._redis.info()["process_id"])
+        self._servers: dict[str, tuple[int, int]] = {}
+        for name, app in APPS.items():
+            port = free_port()
+            process = stack.enter_context(running(_gunicorn(app, port, self._url), folder / f"{app}.log"))
+            self._servers[name] = port, process.pid
+        self._kept: list[tuple[bytes, bytes]] = []
+
+    def settle(self, count: int) -> list[bytes]:
+        """Have so many generations completed. Gives the callback of each, to be brought once more."""
+        ids = [uuid.uuid4().hex for _ in range(count)]
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(partial(complete, RedisLedger(self._url)), ids))
+        keys = self._redis.keys("reelkeep:gen:*")
+        texts = self._redis.mget(keys)
+        self._kept = list(zip(keys, texts, strict=True))
+        return [_callback(task_id) for task_id in ids]
+
+    def restore(self) -> None:
+        """The generations that are completed, and nothing else."""
+        self._redis.flushall()
+        self._redis.mset(dict(self._kept))
+
+    def send(self, name: str, requests: list[bytes], rate: float | None = None) -> Load:
+        return send(self._servers[name][0], requests, CONNECTIONS, rate)
+
+    def measure(self, name: str, requests: list[bytes], found: Found) -> None:
+        _, pid = self._servers[name]
+        before = _cpu_ms(pid), _cpu_ms(self._redis_pid)
+        found.rates.append(self.send(name, requests).rate)
+        after = _cpu_ms(pid), _cpu_ms(self._redis_pid)
+        for costs, one, other in zip((found.server_ms, found.redis_ms), before, after, strict=True):
+            costs.append((other - one) / len(requests))
+        self._redis.flushall()
+
+
+def _gunicorn(app: str, port: int, redis_url: str) -> Service:
+    env = {**os.environ, "REELKEEP_REDIS_URL": redis_url, "REELKEEP_WEBHOOK_KEYS": KEY}
+    options = ("--config", "python:app.web.gunicorn_conf", "--workers", "2", "--bind", f"127.0.0.1:{port}")
+    return Service(app, (sys.executable, "-m", "gunicorn", *options, app), env, lambda: _answers(port))
 
 
 def _answers(port: int) -> bool:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
     try:
-        connection.request("GET", "/")
-        return connection.getresponse().status < 500
+        send(port, [_callback(uuid.uuid4().hex)], 1)
     except OSError:
         return False
-    finally:
-        connection.close()
+    return True
 
 
-def _measure(port: int, pid: int, requests: int) -> tuple[float, float]:
-    """Send requests over several connections. Gives requests a second, and CPU milliseconds of the server a request."""
-    bodies = [_callback() for _ in range(requests)]
-    shares = [bodies[number::CONNECTIONS] for number in range(CONNECTIONS)]
-    cpu, began = _cpu_seconds(pid), time.perf_counter()
-    threads = [threading.Thread(target=_send, args=(port, share)) for share in shares]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return requests / (time.perf_counter() - began), 1000 * (_cpu_seconds(pid) - cpu) / requests
+def _callbacks(count: int) -> list[bytes]:
+    return [_callback(uuid.uuid4().hex) for _ in range(count)]
 
 
-def _callback() -> tuple[bytes, dict[str, str]]:
-    task_id, timestamp = uuid.uuid4().hex, str(int(time.time()))
+def _callback(task_id: str) -> bytes:
+    timestamp = str(int(time.time()))
     urls = [f"https://tempfile.aiquickdraw.com/v/{task_id}_{timestamp}.mp4"]
     body = {"code": 200, "msg": "ok", "data": {"taskId": task_id, "info": {"resultUrls": urls, "resolution": "720p"}}}
-    headers = {"Content-Type": "application/json", "X-Webhook-Timestamp": timestamp}
-    return json.dumps(body).encode(), headers | {"X-Webhook-Signature": sign(KEY, task_id, timestamp)}
+    signature = {"X-Webhook-Timestamp": timestamp, "X-Webhook-Signature": sign(KEY, task_id, timestamp)}
+    return prepare("/callbacks/veo", json.dumps(body).encode(), {"Content-Type": "application/json", **signature})
 
 
-def _send(port: int, share: list[tuple[bytes, dict[str, str]]]) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-    for body, headers in share:
-        connection.request("POST", "/callbacks/veo", body, headers)
-        answer = connection.getresponse()
-        answer.read()
-        if answer.status != 200:
-            raise SystemExit(f"answered {answer.status}: the figures would mean nothing")
-    connection.close()
+def _cpu_ms(pid: int) -> float:
+    first = psutil.Process(pid)
+    times = [process.cpu_times() for process in (first, *first.children())]
+    return 1000 * float(sum(one.user + one.system for one in times))
 
 
-def _cpu_seconds(pid: int) -> float:
-    master = psutil.Process(pid)
-    times = [process.cpu_times() for process in (master, *master.children())]
-    return float(sum(one.user + one.system for one in times))
+def _print(found: dict[str, Found], waits: dict[str, list[Load]], half: float) -> None:
+    rate = {name: statistics.median(one.rates) for name, one in found.items()}
+    head = ("callbacks/s", "spread", "× no-op", "× send_task", "× as usual", "server ms", "Redis ms")
+    print(f"{'':<22}" + "".join(f"{title:>13}" for title in head))
+    for name, one in found.items():
+        low, *_, high = statistics.quantiles(one.rates, n=4) if len(one.rates) > 1 else one.rates * 2
+        ratios = "".join(f"{rate[name] / rate[peer]:>13.2f}" for peer in (NOOP, NAIVE, USUAL))
+        costs = "".join(f"{statistics.median(ms):>13.2f}" for ms in (one.server_ms, one.redis_ms))
+        print(f"{name:<22}{rate[name]:>13.0f}{f'{low:.0f}-{high:.0f}':>13}{ratios}{costs}")
+    print(f"\nat {half:.0f} callbacks a second:")
+    for name, loads in waits.items():
+        p50, p99 = (1000 * statistics.median(load.percentile(share) for load in loads) for share in (50, 99))
+        print(f"{name:<22} p50 {p50:6.2f} ms   p99 {p99:6.2f} ms")
+    print(", ".join(f"{name} {number}" for name, number in _versions().items()))
 
 
-def _print(rates: dict[str, list[float]], costs: dict[str, list[float]], path: Path | None) -> None:
-    noop = statistics.median(costs["bare Flask no-op"])
-    print(f"{'':<20}{'callbacks/s':>12}{'spread':>16}{'server CPU ms':>15}{'× no-op':>9}")
-    for name, found in rates.items():
-        rate, cost = statistics.median(found), statistics.median(costs[name])
-        spread = f"{min(found):.0f}-{max(found):.0f}"
-        print(f"{name:<20}{rate:>12.0f}{spread:>16}{cost:>15.2f}{cost / noop:>9.2f}")
+def _versions() -> dict[str, str]:
     packages = ("flask", "gunicorn", "celery", "redis")
-    versions = {package: version(package) for package in packages}
-    print(
-        ", ".join(f"{name} {number}" for name, number in versions.items()), f"python {sys.version.split()[0]}", sep=", "
-    )
-    if path:
-        path.write_text(json.dumps({"rates": rates, "cpu_ms": costs, "versions": versions}, indent=1) + "\n")
+    return {**{package: version(package) for package in packages}, "python": sys.version.split()[0]}
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import json
 import socket
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,23 @@ def test_callbacks_that_nobody_settles_take_bounded_room(ledger: RedisLedger) ->
 def test_an_unknown_token_changes_nothing(ledger: RedisLedger, client: redis.Redis) -> None:
     assert ledger.record(TASK, "never-given", entry()) is Recorded.UNKNOWN_TOKEN
     assert client.keys("*") == []
+
+
+def test_callbacks_that_come_at_once_are_recorded_together_and_each_is_answered_for_itself(
+    ledger: RedisLedger, client: redis.Redis
+) -> None:
+    calls = [(f"task-{number}", None) for number in range(12)] + [("stray", "never-given")] * 4
+    client.config_resetstat()
+    client.client_pause(500)  # ms: all of them come before the first is answered
+    with ThreadPoolExecutor(len(calls)) as pool:
+        answers = list(pool.map(lambda call: ledger.record(*call, entry(call[0])), calls))
+    assert answers == [Recorded.RECORDED] * 12 + [Recorded.UNKNOWN_TOKEN] * 4
+    assert client.info("commandstats")["cmdstat_evalsha"]["calls"] < len(calls)
+    for task_id, _ in calls[:12]:
+        assert [pending.entry.raw for pending in ledger.read(task_id).pending] == [task_id]
+    assert sorted(queued(client)) == sorted(f"settle/{task_id}" for task_id, _ in calls[:12])
+    assert ledger.stats()["callbacks"] == 12
+    assert not ledger.read("stray").pending
 
 
 def test_a_token_and_an_id_lead_to_the_order_they_were_given_for(ledger: RedisLedger) -> None:

@@ -57,8 +57,7 @@ local function enqueue(item)
   local id = string.gsub(item, '/', '.') .. '.' .. redis.call('INCR', P .. 'seq')
   if BROKER_IS_HERE then
     local step = step_of(item)
-    local message = string.gsub(MESSAGES[step], '@(%u+)@', {ITEM = item, ID = id})
-    on_broker('LPUSH', QUEUES[LANES[step]], message)
+    on_broker('LPUSH', QUEUES[LANES[step]], MESSAGES[step](item, id))
   end
   sent[#sent + 1] = item .. ' ' .. id
 end
@@ -104,7 +103,7 @@ end
 local function count(name, amount)
   local hour = P .. 'hour:' .. math.floor(now / 3600)
   redis.call('HINCRBYFLOAT', P .. 'stats', name, amount)
-  if redis.call('HINCRBYFLOAT', hour, name, amount) == amount then redis.call('EXPIRE', hour, 8 * 86400) end
+  if tonumber(redis.call('HINCRBYFLOAT', hour, name, amount)) == tonumber(amount) then redis.call('EXPIRE', hour, 8 * 86400) end
 end
 
 -- A generation and a submission of ours are told apart by their ids.
