@@ -88,7 +88,7 @@ class FrontDoor:
 def _limit_silence(environ: "WSGIEnvironment") -> None:
     connection = environ.get("gunicorn.socket")  # there is none under other servers
     if connection is not None:
-        # The kernel's own limit. With Python's, `settimeout`, each send and receive is two calls, and lets other threads in twice.
+        # The kernel's own limit. With Python's, `settimeout`, each send and receive is two calls, and lets others in twice.
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", LONGEST_SILENCE, 0))
 
 
