@@ -59,11 +59,8 @@ def parse_callback(raw: bytes | str, *, named: bool = False) -> Callback:
     :raises UnreadableCallback: not JSON, no object, or no usable id
     """
     body = _read_object(raw)
-    data = body.get("data")
-    data = data if isinstance(data, Mapping) else {}
-    task_id = _read_task_id(body, data)
-    if task_id is None and not named:
-        raise UnreadableCallback("the body names no generation: data.taskId is missing")
+    data = _read_data(body)
+    task_id = _read_task_id(body, data, named)
     info, response = data.get("info"), data.get("response")
     urls = collect_urls(info, response, read_json(data.get("resultJson")), data)
     code = read_code(body.get("code"))
@@ -76,6 +73,16 @@ def parse_callback(raw: bytes | str, *, named: bool = False) -> Callback:
         fallback=data.get("fallbackFlag", data.get("fallback_flag")) is True,
         credits=read_number(data.get("creditsConsumed", data.get("credits_consumed"))),
     )
+
+
+def identify(raw: bytes | str, *, named: bool = False) -> str | None:
+    """Of which generation a callback's body speaks: its id, and nothing else of it.
+
+    :param named: the URL's token already names the upgrade: None if there is no id
+    :raises UnreadableCallback: not JSON, no object, or no usable id
+    """
+    body = _read_object(raw)
+    return _read_task_id(body, _read_data(body), named)
 
 
 def read_code(value: object) -> int | None:
@@ -151,11 +158,18 @@ def _read_object(raw: bytes | str) -> Mapping[str, object]:
     return body
 
 
-def _read_task_id(body: Mapping[str, object], data: Mapping[str, object]) -> str | None:
+def _read_data(body: Mapping[str, object]) -> Mapping[str, object]:
+    data = body.get("data")
+    return data if isinstance(data, Mapping) else {}
+
+
+def _read_task_id(body: Mapping[str, object], data: Mapping[str, object], named: bool) -> str | None:
     ids = [place.get(name) for place in (data, body) for name in ("taskId", "task_id")]
     present = [value for value in ids if value is not None]
     if not present:
-        return None
+        if named:
+            return None
+        raise UnreadableCallback("the body names no generation: data.taskId is missing")
     if any(value != present[0] for value in present):
         raise UnreadableCallback("the body's task ids disagree")
     value = present[0]

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from app.domain.callbacks import Callback, parse_callback
+from app.domain.callbacks import identify
 from app.domain.ledger import Entry, Ledger, Recorded, Route, Trust
 from app.traces import work_span
 
@@ -32,31 +32,31 @@ class Delivery:
     signature: str | None = None
 
 
-def record_callback(delivery: Delivery, ledger: Ledger, verify: Verify | None) -> Callback:
-    """Read, authenticate and record a callback.
+def record_callback(delivery: Delivery, ledger: Ledger, verify: Verify | None) -> str | None:
+    """Authenticate a callback and record it as it came: what it says is read when it is settled. Gives its id, if it has one.
 
     :param verify: None: unsigned callbacks are allowed
     :raises UnreadableCallback: it names no generation
     :raises Unauthorised:
     :raises LedgerUnavailable: it is not recorded; the vendor shall try again
     """
-    callback = parse_callback(delivery.raw, named=delivery.token is not None)
-    trust = _authenticate(callback, delivery, verify)
+    task_id = identify(delivery.raw, named=delivery.token is not None)
+    trust = _authenticate(task_id, delivery, verify)
     if trust is None:
         raise Unauthorised("the signature is missing or wrong")
     # What is far longer than any callback is recorded as a reason to ask: the vendor's own record is what counts.
     raw = delivery.raw.decode("utf-8") if len(delivery.raw) <= LONGEST_KEPT else "{}"
     entry = Entry(at=delivery.at, route=delivery.route, trust=trust, raw=raw)
-    with work_span("record", callback.task_id, route=delivery.route):
-        recorded = ledger.record(callback.task_id, delivery.token, entry)
+    with work_span("record", task_id, route=delivery.route):
+        recorded = ledger.record(task_id, delivery.token, entry)
     if recorded is Recorded.UNKNOWN_TOKEN:
         raise Unauthorised("nobody was given this token")
-    return callback
+    return task_id
 
 
-def _authenticate(callback: Callback, delivery: Delivery, verify: Verify | None) -> Trust | None:
-    if callback.task_id is None:  # `data` is null: no id, so no signature; the ledger judges the token (veo-api §7)
+def _authenticate(task_id: str | None, delivery: Delivery, verify: Verify | None) -> Trust | None:
+    if task_id is None:  # `data` is null: no id, so no signature; the ledger judges the token (veo-api §7)
         return Trust.TOKEN
     if verify is None:
         return Trust.UNSIGNED
-    return verify(callback.task_id, delivery.timestamp, delivery.signature)
+    return verify(task_id, delivery.timestamp, delivery.signature)

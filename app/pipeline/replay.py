@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
-from app.domain.callbacks import UnreadableCallback, parse_callback
+from app.domain.callbacks import UnreadableCallback, identify
 from app.domain.generation import Generation
 from app.domain.ledger import Entry, Ledger, Recorded, Route
 from app.domain.rendition import Rendition, RenditionState
@@ -113,7 +113,7 @@ def _find_address(generation: Generation, entry: Entry) -> tuple[str | None, str
     if entry.route is Route.GENERATION:
         return generation.task_id, None
     try:
-        named = parse_callback(entry.raw, named=True).task_id
+        named = identify(entry.raw, named=True)
     except UnreadableCallback:
         named = None
     bought = [(rendition, rendition.order) for rendition in generation.renditions if rendition.order is not None]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
 
-from app.domain.callbacks import UnreadableCallback, parse_callback
+from app.domain.callbacks import UnreadableCallback, identify, parse_callback
 from app.domain.generation import Generation
 from app.domain.ledger import Draft, Ledger, Limit, Pending, Slot
 from app.domain.policy import Policy
@@ -285,7 +285,7 @@ def _hand_over(submission: Submission, fence: int, ledger: Ledger, policy: Polic
 
 def _named_in(pending: Pending) -> str | None:
     try:
-        return parse_callback(pending.entry.raw, named=True).task_id
+        return identify(pending.entry.raw, named=True)
     except UnreadableCallback:
         return None
 

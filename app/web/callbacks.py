@@ -75,14 +75,14 @@ class FrontDoor:
             signature=environ.get("HTTP_X_WEBHOOK_SIGNATURE"),
         )
         try:
-            callback = record_callback(delivery, self._ledger, self._verify)
+            task_id = record_callback(delivery, self._ledger, self._verify)
         except UnreadableCallback as error:
             log_event("callback.refused", route=route, reason=str(error))
             raise Problem(HTTPStatus.BAD_REQUEST, str(error)) from None
         except Unauthorised as error:
             log_event("callback.refused", route=route, reason=str(error))
             raise Problem(HTTPStatus.UNAUTHORIZED, str(error)) from None
-        log_event("callback.recorded", route=route, task_id=callback.task_id, outcome=callback.outcome)
+        log_event("callback.recorded", route=route, task_id=task_id)
 
 
 def _limit_silence(environ: "WSGIEnvironment") -> None:
