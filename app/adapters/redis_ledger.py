@@ -314,6 +314,13 @@ class RedisLedger:
         """See `Ledger.stats`."""
         return _read_tallies(cast(dict[str, str], self._call(lambda: self._redis.hgetall(f"{self._prefix}stats"))))
 
+    def add_tallies(self, tallies: Mapping[str, int]) -> None:
+        """See `Ledger.add_tallies`."""
+        pipeline = self._redis.pipeline(transaction=True)
+        for name, amount in tallies.items():
+            pipeline.hincrby(f"{self._prefix}stats", name, amount)
+        self._call(pipeline.execute)
+
     def take_turn(self, name: str, every: float) -> bool:
         """See `Ledger.take_turn`."""
         # Shorter than the period, so that one caller that comes regularly is never refused.

@@ -202,6 +202,10 @@ class Ledger(Protocol):
         """What was counted since the ledger began: see `app.domain.tallies`."""
         ...
 
+    def add_tallies(self, tallies: Mapping[str, int]) -> None:
+        """Add to what was counted since the ledger began, where no record is about it."""
+        ...
+
     def refresh_lists(self, most: int = 500) -> int:
         """Put records that an older version has written on the lists that it did not have, as many in each call.
 

@@ -20,6 +20,7 @@ from app.logs import log_event
 from app.pipeline.record import Delivery, Unauthorised, Verify, record_callback
 from app.web.bodies import read_bytes
 from app.web.problems import Problem
+from app.web.refusals import Refusals
 
 ACCEPTED = b'{"code":200,"msg":"success"}'
 
@@ -37,6 +38,7 @@ def _limit_silence() -> None:
 def callback_routes(ledger: Ledger, verify: Verify | None) -> Blueprint:
     """The routes. :param verify: None: unsigned callbacks are allowed"""
     routes = Blueprint("callbacks", __name__)
+    routes.after_request(Refusals(ledger).count)
 
     def receive(route: Route, token: str | None) -> Response:
         _limit_silence()

@@ -86,6 +86,8 @@ def _check_bucket(health: Health, limit: float) -> str:
 def _check_work(health: Health, limit: float, longest_wait: float) -> str:
     if health.faults:
         item, reason = next(iter(health.faults.items()))
+        if len(health.faults) == 1:
+            return f"1 item keeps failing; {item}: {reason}"
         return f"{len(health.faults)} items keep failing; {item}: {reason}"
     if health.overdue > limit:
         return f"something has been due for {health.overdue:.0f} s"

@@ -32,6 +32,7 @@ from app.settings import Settings
 from app.version import own_version
 from app.web.access import Access
 from app.web.health import check_fleet
+from app.web.refusals import STATUSES
 
 PREFIX = "reelkeep_"
 _KINDS = {"kind": tuple(Kind)}
@@ -54,6 +55,9 @@ def _plain(name: str, help: str, **labels: Iterable[str]) -> _Counter:
 #: by the first word of the tally's name: see `app.domain.tallies`
 COUNTERS: Mapping[str, _Counter] = {
     "callbacks": _plain("callbacks", "Callbacks that the front door has recorded."),
+    "refused": _plain(
+        "callbacks_refused", "Callbacks that the front door has refused.", status=tuple(map(str, STATUSES))
+    ),
     "settled": _plain("callbacks_settled", "Callbacks that were taken in.", result=("new", "duplicate")),
     "callbacks_missing": _plain("callbacks_missing", "Verdicts that had to be asked for: no callback had come."),
     "callbacks_late": _plain("callbacks_late", "Callbacks that came after such a verdict."),
