@@ -169,7 +169,7 @@ def _show_health(figures: Figures, settings: Settings) -> Iterator[Metric]:
     levels = {level: sum(remark.level is level for remark in remarks) for level in Level}
     checks = {"redis": not levels[Level.PROBLEM], **{name: not problem for name, problem in found.items()}}
     yield _gauges("check_passed", "1: /readyz finds nothing wrong with this part.", "check", checks)
-    text = "What /readyz warns of: it stops nothing, but something may be lost some day."
+    text = "What /readyz warns of in Redis: it stops nothing, but something may be lost some day."
     yield _gauge("redis_warnings", text, levels[Level.WARNING])
     yield _gauge("last_sweep_timestamp_seconds", "When the last sweep was; 0: never.", health.sweep_at or 0)
     yield _gauge(
@@ -178,6 +178,8 @@ def _show_health(figures: Figures, settings: Settings) -> Iterator[Metric]:
     yield _gauge("failing_items", "Steps that keep failing in a way that nobody foresaw.", figures.failing)
     text = "For how long messages have waited while no worker took one up, in the lane where that is longest."
     yield _gauge("unclaimed_seconds", text, health.unclaimed)
+    yield _gauge("events_waiting", "Generations whose events wait for your receiver.", health.untold)
+    yield _gauge("events_oldest_seconds", "The age of the oldest event that waits.", health.untold_for)
 
 
 def _show_waiting(figures: Figures) -> Iterator[Metric]:
