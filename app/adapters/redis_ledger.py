@@ -17,7 +17,7 @@ happened and puts it on the timeline. If the broker is on the same server, the s
                                           turns:<name>  the same by the times of their turns
     stats, health  counters and findings  turn:<name>   held by whoever does a periodic job now
      hour:<n>       counters of one hour   tally:<name>   how often something has happened lately
-     faults         steps that keep failing
+     faults         steps that keep failing revoked:<name> sessions that were ended
 """
 
 import logging
@@ -339,6 +339,14 @@ class RedisLedger:
         pipeline.pttl(key)
         _, count, left = self._call(pipeline.execute)
         return count, left / 1000
+
+    def revoke(self, name: str, seconds: float) -> None:
+        """See `Ledger.revoke`."""
+        self._call(lambda: self._redis.set(self._key("revoked", name), 1, px=int(seconds * 1000)))
+
+    def is_revoked(self, name: str) -> bool:
+        """See `Ledger.is_revoked`."""
+        return bool(self._call(lambda: self._redis.exists(self._key("revoked", name))))
 
     def note_fault(self, item: str, reason: str) -> None:
         """See `Ledger.note_fault`."""

@@ -217,6 +217,14 @@ class Ledger(Protocol):
         """Count something that has happened: how often it has in the present window, and the seconds until that ends."""
         ...
 
+    def revoke(self, name: str, seconds: float) -> None:
+        """Note for so many seconds that something is no longer good."""
+        ...
+
+    def is_revoked(self, name: str) -> bool:
+        """Whether that was noted."""
+        ...
+
     def note_fault(self, item: str, reason: str) -> None:
         """An item's step failed in a way that it could not write down itself: show it, and have it tried later and later."""
         ...

@@ -28,6 +28,7 @@ from app.domain.requests import GenerateRequest
 from app.domain.states import State
 from app.domain.vendor import Progress
 from app.domain.work import Kind
+from app.embedded.redis_server import redis_server
 from app.embedded.s3_server import s3_environment, s3_server
 from app.embedded.service import free_port, running
 from app.pipeline.submit import accept
@@ -213,6 +214,50 @@ def test_cookies_that_are_none_of_ours_let_nobody_in(app: Flask, redis_url: str)
         visitor = Visitor(app)
         visitor.client.set_cookie(COOKIE, cookie)
         assert visitor.get("/").status_code == 303, cookie
+
+
+def test_a_session_that_was_ended_is_dead_everywhere_and_no_other_is(
+    app: Flask, redis_url: str, client: redis.Redis
+) -> None:
+    ended, other = Visitor(app), Visitor(app)
+    ended.log_in()
+    other.log_in()
+    cookie, csrf = cookie_of(ended), ended.csrf("/")
+    ended.post("/logout")
+    for process in (app, front_door(redis_url)):
+        thief = Visitor(process)
+        thief.client.set_cookie(COOKIE, cookie)
+        assert thief.get("/").location.startswith("/login")
+        assert thief.get("/ui/generations.csv").location.startswith("/login")
+        retry = thief.client.post("/ui/generations/retry", data={"csrf": csrf})
+        assert retry.location.startswith("/login")
+        assert thief.get("/login").status_code == 200, "it is not sent back and forth"
+        assert thief.log_in().location == "/"
+    assert other.get("/").status_code == 200
+    [key] = client.keys("reelkeep:revoked:*")  # type: ignore[misc]
+    assert LIFETIME - 60 < client.ttl(key) <= LIFETIME
+
+
+def test_visitors_end_no_session(visitor: Visitor, client: redis.Redis) -> None:
+    csrf = visitor.csrf("/login")
+    assert visitor.client.post("/logout", data={"csrf": csrf}).location.startswith("/login")
+    assert client.keys("reelkeep:revoked:*") == []
+
+
+def test_a_logout_without_redis_says_what_it_could_not_do(tmp_path: Path) -> None:
+    port = free_port()
+    app = front_door(f"redis://127.0.0.1:{port}/0")
+    user = Visitor(app)
+    with running(redis_server(tmp_path / "redis", port), tmp_path / "redis.log"):
+        assert user.log_in().status_code == 303
+        csrf = user.csrf("/")
+    assert user.get("/").status_code == 503
+    assert "Log out" not in user.get("/").text, "nobody knows whether it was ended"
+    assert user.get("/login").status_code == 303
+    answer = user.client.post("/logout", data={"csrf": csrf})
+    assert answer.status_code == 503
+    assert "You are logged out in this browser, but a copy of its cookie would still be let in." in read(answer)
+    assert user.get("/").location.startswith("/login")
 
 
 def test_who_logs_out_is_out(user: Visitor) -> None:

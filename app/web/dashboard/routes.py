@@ -51,6 +51,8 @@ STATIC = {"style.css": "text/css", "live.js": "text/javascript", "icon.svg": "im
 #: seconds for which a browser keeps them; their address changes with what is in them
 KEPT = 365 * 86400
 _OPEN = ("dashboard.login", "dashboard.log_in", "dashboard.static")
+#: what tells nothing, so that it can be answered while nobody knows whether a session was ended
+_HARMLESS = (*_OPEN, "dashboard.log_out")
 
 
 def dashboard_routes(ledger: Ledger, settings: Settings, access: Access, presigner: Presigner | None) -> Blueprint:
@@ -71,7 +73,7 @@ def dashboard_routes(ledger: Ledger, settings: Settings, access: Access, presign
     @routes.before_request
     def admit() -> BaseResponse | None:
         """Find the session; send visitors to the login, and forms that are not ours away."""
-        g.session = sessions.find(request.cookies.get(COOKIE, ""))
+        g.session = find_session()
         if request.endpoint not in _OPEN and not (g.session and g.session.is_user):
             back = request.full_path.rstrip("?") if request.method in ("GET", "HEAD") else "/"
             return redirect(url_for("dashboard.login", next=back), 303)
@@ -81,6 +83,17 @@ def dashboard_routes(ledger: Ledger, settings: Settings, access: Access, presign
                 HTTPStatus.FORBIDDEN, "This form is too old, or is none of ours. Load the page anew and send it again."
             )
         return None
+
+    def find_session() -> Session | None:
+        """None: there is none, or not any more. :raises LedgerUnavailable: nobody knows, and it matters"""
+        session = sessions.find(request.cookies.get(COOKIE, ""))
+        if session and session.is_user:
+            try:
+                return None if ledger.is_revoked(session.name) else session
+            except LedgerUnavailable:
+                if request.endpoint not in _HARMLESS:
+                    raise
+        return session
 
     @routes.after_request
     def protect(response: Response) -> Response:
@@ -135,6 +148,13 @@ def dashboard_routes(ledger: Ledger, settings: Settings, access: Access, presign
 
     @routes.post("/logout")
     def log_out() -> BaseResponse:
+        ended, g.session = g.session, None
+        try:
+            ledger.revoke(ended.name, LIFETIME)
+        except LedgerUnavailable as error:
+            log_event("request.refused", error=str(error))
+            fault = f"{error}. You are logged out in this browser, but a copy of its cookie would still be let in."
+            return show_login(fault, HTTPStatus.SERVICE_UNAVAILABLE)
         response = redirect(url_for("dashboard.login"), 303)
         response.delete_cookie(COOKIE)
         return response
