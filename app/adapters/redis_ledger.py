@@ -17,7 +17,7 @@ happened and puts it on the timeline. If the broker is on the same server, the s
                                           turns:<name>  the same by the times of their turns
     stats, health  counters and findings  turn:<name>   held by whoever does a periodic job now
      hour:<n>       counters of one hour   tally:<name>   how often something has happened lately
-     faults         steps that keep failing
+     faults         steps that keep failing revoked:<name> sessions that were ended
 """
 
 import logging
@@ -214,7 +214,7 @@ class RedisLedger:
         """See `Ledger.overview`."""
         names = ["total", *Step]
         args: list[str | int] = [most, HOURS_OF_DAY, " ".join(State), " ".join(Lane), " ".join(names)]
-        seconds, counts, risks, texts, totals, hours, health, faults, *firsts = self._call(
+        seconds, counts, risks, texts, totals, hours, health, faults, *firsts, untold = self._call(
             lambda: self._overview(args=args)
         )
         now = float(seconds)
@@ -237,6 +237,7 @@ class RedisLedger:
                 dict(_pairs(health)),
                 dict(_pairs(faults)),
                 *([float(first) if first else None for first in row] for row in firsts),
+                untold=(untold[0], float(untold[1] or 0)),
             ),
         )
 
@@ -244,7 +245,7 @@ class RedisLedger:
         """See `Ledger.figures`."""
         names = list(Step)
         args = [" ".join(State), " ".join(Lane), " ".join(names)]
-        seconds, counts, totals, tallies, facts, failing, faults, rows, info = self._call(
+        seconds, counts, totals, tallies, facts, failing, faults, rows, info, (untold, since) = self._call(
             lambda: self._figures(args=args)
         )
         now = float(seconds)
@@ -262,7 +263,9 @@ class RedisLedger:
             tallies=_read_tallies(dict(_pairs(tallies))),
             waiting=waiting,
             failing=failing,
-            health=_read_health(now, dict(_pairs(facts)), dict(_pairs(faults)), *firsts),
+            health=_read_health(
+                now, dict(_pairs(facts)), dict(_pairs(faults)), *firsts, untold=(untold, float(since or 0))
+            ),
             server=read_info(_read_fields(info), spoken_for=GROWTH * (quick.enqueued + quick.scheduled))
             if info
             else None,
@@ -313,6 +316,13 @@ class RedisLedger:
         """See `Ledger.stats`."""
         return _read_tallies(cast(dict[str, str], self._call(lambda: self._redis.hgetall(f"{self._prefix}stats"))))
 
+    def add_tallies(self, tallies: Mapping[str, int]) -> None:
+        """See `Ledger.add_tallies`."""
+        pipeline = self._redis.pipeline(transaction=True)
+        for name, amount in tallies.items():
+            pipeline.hincrby(f"{self._prefix}stats", name, amount)
+        self._call(pipeline.execute)
+
     def take_turn(self, name: str, every: float) -> bool:
         """See `Ledger.take_turn`."""
         # Shorter than the period, so that one caller that comes regularly is never refused.
@@ -328,6 +338,14 @@ class RedisLedger:
         pipeline.pttl(key)
         _, count, left = self._call(pipeline.execute)
         return count, left / 1000
+
+    def revoke(self, name: str, seconds: float) -> None:
+        """See `Ledger.revoke`."""
+        self._call(lambda: self._redis.set(self._key("revoked", name), 1, px=int(seconds * 1000)))
+
+    def is_revoked(self, name: str) -> bool:
+        """See `Ledger.is_revoked`."""
+        return bool(self._call(lambda: self._redis.exists(self._key("revoked", name))))
 
     def note_fault(self, item: str, reason: str) -> None:
         """See `Ledger.note_fault`."""
@@ -391,9 +409,12 @@ class RedisLedger:
         for index in ("due", "sent"):
             for lane in Lane:
                 pipeline.zrange(self._key(index, lane), 0, 0, withscores=True)
-        (seconds, _), facts, faults, *firsts = self._call(pipeline.execute)
-        waiting = [first[0][1] if first else None for first in firsts]
-        return _read_health(float(seconds), facts, faults, waiting[: len(Lane)], waiting[len(Lane) :])
+        pipeline.zrange(f"{self._prefix}untold", 0, 0, withscores=True)
+        pipeline.zcard(f"{self._prefix}untold")
+        (seconds, _), facts, faults, *firsts, untold = self._call(pipeline.execute)
+        *waiting, since = [first[0][1] if first else None for first in firsts]
+        lanes = waiting[: len(Lane)], waiting[len(Lane) :]
+        return _read_health(float(seconds), facts, faults, *lanes, untold=(untold, since or 0.0))
 
     def server_state(self) -> RedisState | None:
         """See `app.domain.redis_state.KeptInRedis.server_state`."""
@@ -646,8 +667,14 @@ def _read_health(
     faults: dict[str, str],
     due: Sequence[float | None],
     sent: Sequence[float | None],
+    *,
+    untold: tuple[int, float],
 ) -> Health:
-    """:param due: by lane, since when something has been due; `sent`: since when something has waited for a worker"""
+    """Put it together.
+
+    :param due: by lane, since when something has been due; `sent`: since when something has waited for a worker
+    :param untold: generations whose events wait, and since when one does
+    """
     ages = [[_age(now, at) for at in row] for row in (due, sent)]
     # A long backlog that is being worked off is nothing that nobody begins to work on.
     since_pick = [max(0.0, now - float(facts.get(f"picked:{lane}", 0.0))) for lane in Lane]
@@ -662,6 +689,8 @@ def _read_health(
         credits=float(facts["credits"]) if facts.get("credits") else None,
         credits_at=float(facts["credits_at"]) if "credits_at" in facts else None,
         credits_error=facts.get("credits_error", ""),
+        untold=untold[0],
+        untold_for=_age(now, untold[1]),
     )
 
 

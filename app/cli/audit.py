@@ -1,6 +1,5 @@
 """`reelkeep audit`: where the credits went, the suspicious first."""
 
-import csv
 import json
 import sys
 from collections.abc import Iterator
@@ -17,14 +16,13 @@ from app.assembly import open_ledger
 from app.cli.terminal import Command, add_plain_row, make_console, make_table, plural, show_progress, shows_errors
 from app.domain.audit import Charge, Row, Totals, describe_row, describe_totals, examine, plain, show_credits
 from app.domain.policy import Policy
+from app.domain.sheet import write_line
 from app.domain.view import show_time
 from app.domain.work import Step
 from app.settings import Settings, load_or_exit
 
 EXIT_SUSPICIOUS = 1
 PAGE = 500
-#: what a spreadsheet takes for a formula
-FORMULA = ("=", "+", "-", "@")
 COLUMNS = (
     *("findings", "why", "id", "taskId", "extends", "what", "index", "orders", "vendorId", "state"),
     *("creditsReserved", "creditsConsumed", "creditsReckoned", "delivered"),
@@ -176,14 +174,13 @@ def _print_json(rows: Iterator[Row], only_suspicious: bool, ledger: RedisLedger,
 
 
 def _print_csv(rows: Iterator[Row], only_suspicious: bool) -> Totals:
-    writer = csv.DictWriter(sys.stdout, COLUMNS, lineterminator="\n")
-    writer.writeheader()
     totals = Totals()
+    sys.stdout.write(write_line(COLUMNS))
     for row in rows:
         totals = totals.plus(row)
         if row.findings or not only_suspicious:
             for charge in row.charges:
-                writer.writerow({name: _quote(value) for name, value in _read_columns(row, charge).items()})
+                sys.stdout.write(write_line(_read_columns(row, charge)[name] for name in COLUMNS))
     return totals
 
 
@@ -218,11 +215,6 @@ def _read_columns(row: Row, charge: Charge) -> dict[str, str | int | None]:
         "sha256": " ".join(file.sha256 for file in stored),
         "prompt": row.prompt,
     }
-
-
-def _quote(value: str | int | None) -> str | int | None:
-    """A cell that no spreadsheet takes for a formula."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
 
 
 # --- for people ------------------------------------------------------------------------------------------------------------

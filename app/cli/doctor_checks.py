@@ -217,6 +217,9 @@ def check_fleet_signs(settings: Settings) -> list[Remark]:
     if found["bucket"]:
         mend = "if this command has no trouble with it, the workers have other settings"
         remarks.append(Remark("fleet", Level.PROBLEM, f"the workers report of the bucket: {found['bucket']}", mend))
+    if health.warn_of_receiver:
+        mend = "see whether it is up; `reelkeep doctor --events` says what it answers"
+        remarks.append(Remark("fleet", Level.WARNING, health.warn_of_receiver, mend))
     age = tell_duration(max(0.0, health.now - health.sweep_at))
     return remarks or [Remark("fleet", Level.OK, f"the last sweep was {age} ago, and nothing is stuck")]
 

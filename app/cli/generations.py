@@ -2,6 +2,7 @@
 
 import json
 import secrets
+import sys
 import time
 from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar
@@ -27,6 +28,7 @@ from app.domain.errors import LedgerUnavailable, ReelkeepError
 from app.domain.generation import Generation
 from app.domain.requests import ExtendRequest, GenerateRequest, Request, explain
 from app.domain.shapes import GenerationView
+from app.domain.sheet import HEAD, write_record
 from app.domain.states import State
 from app.domain.submission import Submission
 from app.domain.view import describe
@@ -223,6 +225,7 @@ def show(record_id: str, as_json: bool) -> None:
         ("reelkeep list --state lost", "What needs a look; so do `uncertain` and `failed`."),
         ("reelkeep list --limit 20 --cursor CURSOR", "The next page: stderr names the cursor under the page before."),
         ("reelkeep list --all --json | jq -r .taskId", "Every one of them for a script, a page at a time."),
+        ("reelkeep list --all --csv > videos.csv", "The same for a spreadsheet."),
     ],
 )
 @click.option("--state", type=STATE, help="Only these.")
@@ -230,11 +233,16 @@ def show(record_id: str, as_json: bool) -> None:
 @click.option("--cursor", help="Go on where a page has ended.")
 @click.option("--all", "everything", is_flag=True, help="All of them, whatever the limit.")
 @as_json
+@click.option("--csv", "as_csv", is_flag=True, help="Print CSV, one generation a line.")
 @shows_errors
-def list_generations(state: str | None, limit: int, cursor: str | None, everything: bool, as_json: bool) -> None:
+def list_generations(
+    state: str | None, limit: int, cursor: str | None, everything: bool, as_json: bool, as_csv: bool
+) -> None:
     """List generations, newest first."""
+    if as_json and as_csv:
+        raise click.UsageError("give --json or --csv, not both")
     ledger = open_ledger(load_or_exit())
-    left, shower = limit, _Shower(as_json)
+    left, shower = limit, _Shower(as_json, as_csv)
     while left > 0 or everything:
         size = PAGE if everything else min(PAGE, left)
         try:
@@ -343,8 +351,8 @@ def _known(record_id: str, record: Known | None) -> Known:
 class _Shower:
     """Shows generations as they come, a page at a time."""
 
-    def __init__(self, as_json: bool) -> None:
-        self._as_json = as_json
+    def __init__(self, as_json: bool, as_csv: bool = False) -> None:
+        self._as_json, self._as_csv = as_json, as_csv
         self._console = make_console()
         self._now = time.time()
         self._headed = False
@@ -353,6 +361,11 @@ class _Shower:
         if self._as_json:
             for record in records:
                 print(json.dumps(describe(record)))
+            return
+        if self._as_csv:
+            sys.stdout.write("" if self._headed else HEAD)
+            sys.stdout.writelines(map(write_record, records))
+            self._headed = True
             return
         whole = ("generation", "state", "stored", "tracked")
         table, room = make_table(*whole, "note", whole=whole), max(LEAST_NOTE, self._console.width - BESIDE_NOTE)

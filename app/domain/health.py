@@ -2,6 +2,11 @@
 
 from dataclasses import dataclass
 
+from app.domain.checkup import tell_duration
+
+#: seconds that an event may wait for the user's receiver before that is worth a warning: more than between two tries
+PATIENCE = 900.0
+
 
 @dataclass(frozen=True)
 class Health:
@@ -21,6 +26,17 @@ class Health:
     credits: float | None = None
     credits_at: float | None = None
     credits_error: str = ""
+    #: generations whose events wait for the user's receiver, and the age of the oldest event in seconds
+    untold: int = 0
+    untold_for: float = 0.0
+
+    @property
+    def warn_of_receiver(self) -> str:
+        """What is wrong with the user's receiver of events; empty if nothing is, as far as is known."""
+        if self.untold_for <= PATIENCE:
+            return ""
+        age = tell_duration(self.untold_for)
+        return f"your receiver has not taken the oldest event for {age}; generations whose events wait: {self.untold:,}"
 
     def warn_of_account(self, below: float | None) -> str:
         """What is wrong with the vendor's account; empty if nothing is, as far as is known. :param below: credits"""

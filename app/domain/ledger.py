@@ -202,6 +202,10 @@ class Ledger(Protocol):
         """What was counted since the ledger began: see `app.domain.tallies`."""
         ...
 
+    def add_tallies(self, tallies: Mapping[str, int]) -> None:
+        """Add to what was counted since the ledger began, where no record is about it."""
+        ...
+
     def refresh_lists(self, most: int = 500) -> int:
         """Put records that an older version has written on the lists that it did not have, as many in each call.
 
@@ -211,6 +215,14 @@ class Ledger(Protocol):
 
     def tally(self, name: str, window: float) -> tuple[int, float]:
         """Count something that has happened: how often it has in the present window, and the seconds until that ends."""
+        ...
+
+    def revoke(self, name: str, seconds: float) -> None:
+        """Note for so many seconds that something is no longer good."""
+        ...
+
+    def is_revoked(self, name: str) -> bool:
+        """Whether that was noted."""
         ...
 
     def note_fault(self, item: str, reason: str) -> None:

@@ -81,6 +81,35 @@ class UpgradeView(RenditionView):
     ]
 
 
+class EventDataView(TypedDict):
+    """What an event is about: a file, or a generation as a whole. From `kind` on as in a rendition."""
+
+    taskId: Annotated[str | None, Field(description="the vendor's id; null: it never named one")]
+    id: Annotated[str | None, Field(description="Reelkeep's own id, if it was submitted here")]
+    labels: Annotated[dict[str, str], Field(description="your own")]
+    kind: Annotated[Kind | None, Field(description="null: it is about the generation as a whole")]
+    index: Count | None
+    state: Annotated[RenditionState | State, Field(description="of the file, or of the generation as a whole")]
+    key: Annotated[str | None, Field(description="the object's key in the bucket, once it is stored")]
+    bytes: Count | None
+    sha256: str | None
+    width: int | None
+    height: int | None
+    seconds: Annotated[float | None, Field(description="play time")]
+    attempts: Count | None
+    storedAt: Time | None
+    error: Annotated[str | None, Field(description="what is wrong, in a sentence")]
+    until: NotRequired[Annotated[Time, Field(description="of `video.at_risk`: when it will be too late")]]
+
+
+class EventView(TypedDict):
+    """What your receiver is told (docs/events.md). Fields and types may be added."""
+
+    type: str
+    timestamp: Annotated[Time, Field(description="when it happened")]
+    data: EventDataView
+
+
 class GenerationView(TypedDict):
     """A generation, or a submission of ours that no generation has come of yet."""
 

@@ -8,6 +8,7 @@ Every list is a sorted set; those that are paged through have the time of tracki
 | `kind:<1080p, 4k>` | generations that have, or are to have, such an upgrade | tracked at |
 | `label:<name>=<value>` | those with a label | tracked at |
 | `uncertain` | those of which something may or may not have been bought | tracked at |
+| `untold` | those whose events wait for the user's receiver | when the oldest of them happened |
 | `risk` | generations of which something is overdue or keeps failing | when it will be too late |
 """
 
@@ -24,7 +25,7 @@ LISTS_VERSION = 1
 #: labels of one record that are listed, in the order of their names; the user's routes take no more at once
 MOST_LABELS = 32
 #: the lists that records leave again
-PASSING = ("uncertain", "risk")
+PASSING = ("uncertain", "untold", "risk")
 ENDS = frozenset({State.COMPLETE, State.FAILED, State.LOST})
 
 
@@ -45,12 +46,13 @@ class Standing:
         names = ["tracked", f"state:{record.state}", *(label_list(name, value) for name, value in labels)]
         if record.is_uncertain:
             names.append("uncertain")
-        if isinstance(record, Submission):
-            return cls(record.state, dict.fromkeys(names, record.tracked_at))
-        names += [f"kind:{kind}" for kind in record.upgrade_kinds]
+        if isinstance(record, Generation):
+            names += [f"kind:{kind}" for kind in record.upgrade_kinds]
         lists = dict.fromkeys(names, record.tracked_at)
-        if record.risk_until is not None:
+        if isinstance(record, Generation) and record.risk_until is not None:
             lists["risk"] = record.risk_until
+        if record.outbox.events:
+            lists["untold"] = record.outbox.events[0].at
         return cls(record.state, lists)
 
 

@@ -3,6 +3,7 @@
 | tally | counts |
 |---|---|
 | `callbacks` | callbacks that the front door has recorded |
+| `refused:<400, 401, 413>` | callbacks that the front door has refused, by its answer |
 | `settled:<new, duplicate>` | callbacks that were taken in |
 | `callbacks_missing` | verdicts that had to be asked for: no callback had come |
 | `callbacks_late` | callbacks that came after such a verdict |

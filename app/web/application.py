@@ -54,7 +54,7 @@ def build_app(settings: Settings, ledger: Ledger) -> Flask:
         return verify(keys, task_id, timestamp, signature, now=time.time(), max_age=settings.webhook_max_age)
 
     access = Access([token.get_secret_value() for token in settings.api_tokens], ledger)
-    app.register_blueprint(callback_routes())
+    app.register_blueprint(callback_routes(ledger))
     app.wsgi_app = FrontDoor(app.wsgi_app, ledger, check if keys else None)  # type: ignore[method-assign]
     app.register_blueprint(
         generation_routes(

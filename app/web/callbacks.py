@@ -27,6 +27,7 @@ from app.logs import log_event
 from app.pipeline.record import Delivery, Unauthorised, Verify, record_callback
 from app.web.bodies import read_bytes
 from app.web.problems import Problem
+from app.web.refusals import Refusals
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -92,9 +93,10 @@ def _limit_silence(environ: "WSGIEnvironment") -> None:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", LONGEST_SILENCE, 0))
 
 
-def callback_routes() -> Blueprint:
+def callback_routes(ledger: Ledger) -> Blueprint:
     """The routes as Flask knows them: for what the front door could not take in."""
     routes = Blueprint("callbacks", __name__)
+    routes.after_request(Refusals(ledger).count)
 
     @routes.post("/callbacks/veo")
     @routes.post("/callbacks/veo/<token>")

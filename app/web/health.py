@@ -38,11 +38,12 @@ def health_routes(ledger: Ledger, sweep_every: float, deadline: float, warn_belo
             return jsonify(silent), 503
         checks = {"redis": "; ".join(_pick(remarks, Level.PROBLEM)), **check_fleet(health, sweep_every, deadline)}
         ready = not any(checks.values())
-        # What could be lost some day and an account that runs dry stop no process: no reasons to take this one out of service.
+        # What could be lost some day, a receiver that is away and an account that runs dry stop no process: no reasons to take
+        # this one out of service.
         body: ReadyView = {
             "status": "ready" if ready else "not ready",
             "checks": {name: problem or "ok" for name, problem in checks.items()},
-            "warnings": _pick(remarks, Level.WARNING),
+            "warnings": [*_pick(remarks, Level.WARNING), *filter(None, [health.warn_of_receiver])],
             # Whether, and not how much: anybody may ask here.
             "account": "needs a look: GET /account" if health.warn_of_account(warn_below) else "ok",
         }
@@ -86,6 +87,8 @@ def _check_bucket(health: Health, limit: float) -> str:
 def _check_work(health: Health, limit: float, longest_wait: float) -> str:
     if health.faults:
         item, reason = next(iter(health.faults.items()))
+        if len(health.faults) == 1:
+            return f"1 item keeps failing; {item}: {reason}"
         return f"{len(health.faults)} items keep failing; {item}: {reason}"
     if health.overdue > limit:
         return f"something has been due for {health.overdue:.0f} s"

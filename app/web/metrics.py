@@ -32,6 +32,7 @@ from app.settings import Settings
 from app.version import own_version
 from app.web.access import Access
 from app.web.health import check_fleet
+from app.web.refusals import STATUSES
 
 PREFIX = "reelkeep_"
 _KINDS = {"kind": tuple(Kind)}
@@ -54,6 +55,9 @@ def _plain(name: str, help: str, **labels: Iterable[str]) -> _Counter:
 #: by the first word of the tally's name: see `app.domain.tallies`
 COUNTERS: Mapping[str, _Counter] = {
     "callbacks": _plain("callbacks", "Callbacks that the front door has recorded."),
+    "refused": _plain(
+        "callbacks_refused", "Callbacks that the front door has refused.", status=tuple(map(str, STATUSES))
+    ),
     "settled": _plain("callbacks_settled", "Callbacks that were taken in.", result=("new", "duplicate")),
     "callbacks_missing": _plain("callbacks_missing", "Verdicts that had to be asked for: no callback had come."),
     "callbacks_late": _plain("callbacks_late", "Callbacks that came after such a verdict."),
@@ -165,7 +169,7 @@ def _show_health(figures: Figures, settings: Settings) -> Iterator[Metric]:
     levels = {level: sum(remark.level is level for remark in remarks) for level in Level}
     checks = {"redis": not levels[Level.PROBLEM], **{name: not problem for name, problem in found.items()}}
     yield _gauges("check_passed", "1: /readyz finds nothing wrong with this part.", "check", checks)
-    text = "What /readyz warns of: it stops nothing, but something may be lost some day."
+    text = "What /readyz warns of in Redis: it stops nothing, but something may be lost some day."
     yield _gauge("redis_warnings", text, levels[Level.WARNING])
     yield _gauge("last_sweep_timestamp_seconds", "When the last sweep was; 0: never.", health.sweep_at or 0)
     yield _gauge(
@@ -174,6 +178,8 @@ def _show_health(figures: Figures, settings: Settings) -> Iterator[Metric]:
     yield _gauge("failing_items", "Steps that keep failing in a way that nobody foresaw.", figures.failing)
     text = "For how long messages have waited while no worker took one up, in the lane where that is longest."
     yield _gauge("unclaimed_seconds", text, health.unclaimed)
+    yield _gauge("events_waiting", "Generations whose events wait for your receiver.", health.untold)
+    yield _gauge("events_oldest_seconds", "The age of the oldest event that waits.", health.untold_for)
 
 
 def _show_waiting(figures: Figures) -> Iterator[Metric]:

@@ -9,14 +9,24 @@ from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema
 
 from app.domain.requests import ExtendRequest, GenerateRequest
-from app.domain.shapes import GenerationView
+from app.domain.shapes import EventView, GenerationView
 from app.web.answers import AccountView, AliveView, CallbackAnswer, PageView, ProblemView, ReadyView
-from app.web.operations import INTRODUCTION, OPERATIONS, TAGS, Answer, Operation
+from app.web.operations import EXAMPLE, INTRODUCTION, OPERATIONS, TAGS, Answer, Operation
 from app.web.reading import ListQuery, TrackBody, UpgradeBody, Wishes
+from app.web.webhooks import describe_webhooks
 
 _REF = "#/components/schemas/{model}"
 _READ: tuple[Any, ...] = (GenerateRequest, ExtendRequest, Wishes, TrackBody, UpgradeBody, ListQuery)
-_WRITTEN: tuple[Any, ...] = (GenerationView, PageView, AccountView, AliveView, ReadyView, ProblemView, CallbackAnswer)
+_WRITTEN: tuple[Any, ...] = (
+    EventView,
+    GenerationView,
+    PageView,
+    AccountView,
+    AliveView,
+    ReadyView,
+    ProblemView,
+    CallbackAnswer,
+)
 _VERSION = "1"
 
 
@@ -50,6 +60,7 @@ def build_document() -> dict[str, Any]:
         "servers": [{"url": "/"}],
         "tags": [{"name": name, "description": text} for name, text in TAGS.items()],
         "paths": paths,
+        "webhooks": describe_webhooks(EXAMPLE),
         "components": {
             "schemas": schemas,
             "securitySchemes": {

@@ -35,6 +35,7 @@ TAGS = {
     "generations": "submit, follow, try again",
     "account": "credits and budgets",
     "callbacks": "where the vendor brings its news: point nothing else at it",
+    "events": "what your receiver (`REELKEEP_EVENTS_URL`) is told, signed by the Standard Webhooks scheme",
     "health": "for the platform that runs the processes",
 }
 
@@ -137,7 +138,7 @@ class Operation:
         return (*self.answers, *shared, *bodied)
 
 
-def _example() -> Any:
+def _example() -> Generation:
     at = 1785999477.0
     task_id = "2b1b13eca3e8b8bbd5a88610d29dfd51"
     stored = Rendition(
@@ -154,7 +155,7 @@ def _example() -> Any:
         audio=True,
         stored_at=at + 93,
     )
-    generation = Generation(
+    return Generation(
         task_id=task_id,
         tracked_at=at,
         waiting_since=at,
@@ -170,10 +171,10 @@ def _example() -> Any:
         heard=["generation succeeded 200"],
         renditions=[stored],
     )
-    return describe(generation)
 
 
-_EXAMPLE = _example()
+EXAMPLE = _example()
+_EXAMPLE = describe(EXAMPLE)
 
 
 def _generation(status: HTTPStatus, description: str, *, example: bool = False) -> Answer:

@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 from flask import Flask
 from jsonschema import Draft202012Validator
+from schemathesis.specs.openapi.definitions import OPENAPI_31
 from werkzeug.test import Client
 
 from app.adapters.redis_ledger import RedisLedger
+from app.domain.events import FIELDS, STORED, TYPES
 from app.domain.shapes import GenerationView
 from app.domain.view import describe
 from app.settings import Settings
@@ -71,6 +73,8 @@ def test_what_is_referred_to_is_there_and_what_is_there_is_referred_to() -> None
     assert referred == {f"#/components/schemas/{name}" for name in DOCUMENT["components"]["schemas"]}
     named = {operation["operationId"] for _, _, operation in operations()}
     assert len(named) == len(OPERATIONS)
+    named |= {hook["post"]["operationId"] for hook in DOCUMENT["webhooks"].values()}
+    assert len(named) == len(OPERATIONS) + 3
     assert {link for link in names(DOCUMENT, "operationId")} == named
 
 
@@ -98,6 +102,29 @@ def test_every_example_is_what_its_schema_says() -> None:
             assert faults == [], (method, path)
             examples += 1
     assert examples > 30
+
+
+def test_the_document_is_one_of_openapi_3_1() -> None:
+    assert [fault.message for fault in Draft202012Validator(OPENAPI_31).iter_errors(DOCUMENT)] == []
+    wrong = DOCUMENT | {"webhooks": {"video.stored": {"post": {"parameters": [{"in": "header"}]}}}}
+    assert not Draft202012Validator(OPENAPI_31).is_valid(wrong)
+
+
+@pytest.mark.parametrize("name", sorted(set(TYPES.values())))
+def test_every_event_is_a_webhook(name: str) -> None:
+    hook = DOCUMENT["webhooks"][name]["post"]
+    [(content_type, content)] = hook["requestBody"]["content"].items()
+    assert content_type == "application/json"
+    example = DOCUMENT["webhooks"][STORED]["post"]["requestBody"]["content"][content_type]["example"]
+    assert validator(content["schema"]).is_valid(example) is (name == STORED)
+    assert validator(content["schema"]).is_valid(example | {"type": name})
+    assert not validator(content["schema"]).is_valid({"type": name, "timestamp": "2026-01-31T12:00:07.250Z"})
+    headers = {it["name"] for it in hook["parameters"] if it["in"] == "header" and it["required"]}
+    assert headers == {"webhook-id", "webhook-timestamp", "webhook-signature"}
+    assert DOCUMENT["components"]["schemas"]["EventData"]["properties"].keys() == {
+        *("taskId", "id", "labels", "until"),
+        *FIELDS,
+    }
 
 
 def test_errors_are_problems_and_all_else_is_json_but_for_what_prometheus_reads() -> None:

@@ -145,6 +145,7 @@ FLEETS = [
     _health(sweep_at=0.0),
     _health(bucket_at=None),
     _health(faults={"settle/t1": "KeyError in settle"}),
+    _health(faults={"settle/t1": "KeyError in settle", "settle/t2": "KeyError in settle"}),
     _health(overdue=500.0),
     _health(unclaimed=5000.0),
 ]

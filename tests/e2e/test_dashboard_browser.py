@@ -1,6 +1,8 @@
 """The dashboard in a real Chromium, on a running stack: log in, filter, open, play, try again."""
 
+import csv
 from collections.abc import Iterator
+from io import StringIO
 
 import pytest
 
@@ -55,6 +57,10 @@ def test_log_in_filter_open_and_play(browser: Browser, fleet: Fleet, kept: str, 
         page.get_by_label("Label", exact=True).fill("shelf=top <b>")
         page.get_by_role("button", name="Show").click()
         expect(page.get_by_role("table").get_by_role("link", name=failed)).to_have_count(0)
+        with page.expect_download() as download:
+            page.get_by_role("link", name="Export as CSV").click()
+        exported = download.value.path().read_text(encoding="utf-8-sig")
+        assert [row["taskId"] for row in csv.DictReader(StringIO(exported))] == [kept]
         page.get_by_role("table").get_by_role("link", name=kept).click()
         expect(page.get_by_text("shelf=top <b>")).to_be_visible()
         for label, width in (("result", 1280), ("4k", 3840)):

@@ -1,5 +1,6 @@
 """The command line among shells, scripts and terminals: help, JSON, exit statuses, completion, pipes, colours, Ctrl-C."""
 
+import csv
 import json
 import os
 import pty
@@ -11,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from functools import partial
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -221,6 +223,21 @@ def test_a_list_goes_on_where_a_page_has_ended(reelkeep: Run) -> None:
     assert (wrong.returncode, "is no cursor of ours" in wrong.stderr) == (2, True)
 
 
+def test_a_list_is_a_sheet_of_harmless_lines(reelkeep: Run) -> None:
+    reelkeep("track", "t1", "--label", 'note==1+1\x1b[31m\r\n@x, "y"')
+    reelkeep("track", "--", "-t2", "t3")
+    run = reelkeep("list", "--all", "--csv")
+    assert (run.returncode, run.stderr) == (0, "")
+    assert len(run.stdout.splitlines()) == 4
+    assert "\x1b" not in run.stdout
+    rows = {row["taskId"]: row for row in csv.DictReader(StringIO(run.stdout))}
+    assert rows.keys() == {"t1", "'-t2", "t3"}
+    assert "[31m" in rows["t1"]["labels"]
+    assert reelkeep("list", "--state", "lost", "--csv").stdout.startswith("taskId,id,state,error,")
+    both = reelkeep("list", "--csv", "--json")
+    assert (both.returncode, "not both" in both.stderr) == (2, True)
+
+
 def test_what_was_done_before_an_error_is_shown(reelkeep: Run) -> None:
     reelkeep("track", "t1")
     run = reelkeep("retry", "t1", "nobody")
@@ -309,7 +326,7 @@ def test_a_reader_that_has_had_enough_is_no_error(stocked: str, tmp_path: Path) 
         ledger.change(
             f"t{number}", lambda draft: setattr(draft, "generation", Generation.track(draft.record_id, 1.0, Policy()))
         )
-    for command in ("list --all --json", "list --all", "audit", "audit --csv", "audit --json"):
+    for command in ("list --all --json", "list --all --csv", "list --all", "audit", "audit --csv", "audit --json"):
         script = f'set -o pipefail; "$PYTHON" -m app.cli {command} | head -c 1 > /dev/null; echo "${{PIPESTATUS[0]}}"'
         env = {**os.environ, "REELKEEP_REDIS_URL": stocked, "PYTHON": sys.executable, "PYTHONUNBUFFERED": "1"}
         run = subprocess.run(["bash", "-c", script], env=env, cwd=tmp_path, capture_output=True, text=True, timeout=60)

@@ -1,10 +1,13 @@
 """The dashboard on a real redis-server: who is let in, what is shown, what the buttons do. In a real browser: tests/e2e."""
 
+import csv
 import html
 import json
 import re
+import tracemalloc
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +21,24 @@ from werkzeug.test import TestResponse
 
 from app.adapters.presign import Presigner
 from app.adapters.redis_ledger import RedisLedger
+from app.domain.errors import LedgerUnavailable
 from app.domain.generation import Generation
-from app.domain.ledger import Entry, Route, Trust
+from app.domain.ledger import Entry, Page, Route, Trust
+from app.domain.requests import GenerateRequest
 from app.domain.states import State
 from app.domain.vendor import Progress
 from app.domain.work import Kind
+from app.embedded.redis_server import redis_server
 from app.embedded.s3_server import s3_environment, s3_server
 from app.embedded.service import free_port, running
+from app.pipeline.submit import accept
 from app.pipeline.track import track
 from app.web.access import MOST_FAILURES
-from app.web.dashboard import doing, routes
+from app.web.dashboard import doing, export, routes
 from app.web.dashboard.sessions import COOKIE, LIFETIME
 from tests.integration.desk import TOKEN, front_door
 from tests.support.course import POLICY, call_back, complete, fail, settle_now
+from tests.support.crowd import crowd
 from tests.support.waiting import wait_for
 
 PAGES = ["/", "/ui/now", "/ui/generations", "/ui/generations/t1"]
@@ -51,7 +59,7 @@ class Visitor:
         self.client = app.test_client()
 
     def get(self, path: str, **query: str) -> TestResponse:
-        return self.client.get(path, query_string=query or None)
+        return self.client.get(path, query_string=query or None, buffered=True)
 
     def text(self, path: str, **query: str) -> str:
         """A page that is there, as a person reads it."""
@@ -110,7 +118,7 @@ def everything(redis_url: str) -> dict[str, Any]:
 # --- who is let in ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("path", [*PAGES, "/ui/nowhere", "/ui/"])
+@pytest.mark.parametrize("path", [*PAGES, "/ui/generations.csv", "/ui/nowhere", "/ui/"])
 def test_visitors_are_sent_to_the_login_and_come_back_from_there(visitor: Visitor, path: str) -> None:
     answer = visitor.get(path)
     assert answer.status_code == 303
@@ -208,6 +216,50 @@ def test_cookies_that_are_none_of_ours_let_nobody_in(app: Flask, redis_url: str)
         assert visitor.get("/").status_code == 303, cookie
 
 
+def test_a_session_that_was_ended_is_dead_everywhere_and_no_other_is(
+    app: Flask, redis_url: str, client: redis.Redis
+) -> None:
+    ended, other = Visitor(app), Visitor(app)
+    ended.log_in()
+    other.log_in()
+    cookie, csrf = cookie_of(ended), ended.csrf("/")
+    ended.post("/logout")
+    for process in (app, front_door(redis_url)):
+        thief = Visitor(process)
+        thief.client.set_cookie(COOKIE, cookie)
+        assert thief.get("/").location.startswith("/login")
+        assert thief.get("/ui/generations.csv").location.startswith("/login")
+        retry = thief.client.post("/ui/generations/retry", data={"csrf": csrf})
+        assert retry.location.startswith("/login")
+        assert thief.get("/login").status_code == 200, "it is not sent back and forth"
+        assert thief.log_in().location == "/"
+    assert other.get("/").status_code == 200
+    [key] = client.keys("reelkeep:revoked:*")  # type: ignore[misc]
+    assert LIFETIME - 60 < client.ttl(key) <= LIFETIME
+
+
+def test_visitors_end_no_session(visitor: Visitor, client: redis.Redis) -> None:
+    csrf = visitor.csrf("/login")
+    assert visitor.client.post("/logout", data={"csrf": csrf}).location.startswith("/login")
+    assert client.keys("reelkeep:revoked:*") == []
+
+
+def test_a_logout_without_redis_says_what_it_could_not_do(tmp_path: Path) -> None:
+    port = free_port()
+    app = front_door(f"redis://127.0.0.1:{port}/0")
+    user = Visitor(app)
+    with running(redis_server(tmp_path / "redis", port), tmp_path / "redis.log"):
+        assert user.log_in().status_code == 303
+        csrf = user.csrf("/")
+    assert user.get("/").status_code == 503
+    assert "Log out" not in user.get("/").text, "nobody knows whether it was ended"
+    assert user.get("/login").status_code == 303
+    answer = user.client.post("/logout", data={"csrf": csrf})
+    assert answer.status_code == 503
+    assert "You are logged out in this browser, but a copy of its cookie would still be let in." in read(answer)
+    assert user.get("/").location.startswith("/login")
+
+
 def test_who_logs_out_is_out(user: Visitor) -> None:
     assert user.post("/logout").location == "/login"
     assert user.get("/").status_code == 303
@@ -242,7 +294,10 @@ def test_a_login_form_of_others_is_refused(visitor: Visitor) -> None:
     assert visitor.client.post("/login", data={"token": TOKEN}).status_code == 403
 
 
-@pytest.mark.parametrize("path", ["/login", *PAGES, "/ui/nowhere", "/ui/generations/unknown", "/ui/static/style.css"])
+@pytest.mark.parametrize(
+    "path",
+    ["/login", *PAGES, "/ui/generations.csv", "/ui/nowhere", "/ui/generations/unknown", "/ui/static/style.css"],
+)
 def test_every_page_is_fenced_in(user: Visitor, ledger: RedisLedger, path: str) -> None:
     complete(ledger, "t1")
     headers = user.get(path).headers
@@ -461,6 +516,170 @@ def test_pages_show_each_once(user: Visitor, listed: RedisLedger, monkeypatch: p
         path = html.unescape(after[1]) if after else ""
     assert len(seen) == 6
     assert set(seen) == {"f", "c1", "c3", "c5", "c7", "c9"}
+
+
+def rows_of(answer: TestResponse) -> list[dict[str, str]]:
+    """An exported file, as a spreadsheet reads it."""
+    return list(csv.DictReader(StringIO(answer.data.decode("utf-8-sig"), newline="")))
+
+
+@pytest.mark.parametrize("at_once", [1, 3, 200])
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ({}, ALL),
+        ({"state": "failed"}, {"f"}),
+        ({"label": "shop=north", "state": "complete"}, {"c1", "c3", "c5", "c7", "c9"}),
+        ({"text": "NEEDLE"}, {"w"}),
+        ({"text": "nowhere"}, set()),
+    ],
+)
+def test_all_that_a_filter_shows_is_exported_once(
+    user: Visitor,
+    listed: RedisLedger,
+    monkeypatch: pytest.MonkeyPatch,
+    query: dict[str, str],
+    expected: set[str],
+    at_once: int,
+) -> None:
+    monkeypatch.setattr(routes, "AT_ONCE", at_once)
+    monkeypatch.setattr(export, "AT_ONCE", at_once)
+    answer = user.get("/ui/generations.csv", **query)
+    assert answer.status_code == 200
+    assert answer.content_type == "text/csv; charset=utf-8"
+    assert re.fullmatch(
+        r'attachment; filename="reelkeep-[-0-9T]+Z\.csv"',
+        answer.headers["Content-Disposition"],
+    )
+    found = [row["taskId"] for row in rows_of(answer)]
+    assert len(found) == len(expected)
+    assert set(found) == expected
+
+
+def test_the_list_leads_to_its_export(user: Visitor, listed: RedisLedger) -> None:
+    page = user.get("/ui/generations", label="shop=north", cursor="99999999999~z").text
+    [link] = re.findall(r'href="([^"]+)">Export as CSV', page)
+    assert {row["taskId"] for row in rows_of(user.get(html.unescape(link)))} == {"f", "c1", "c3", "c5", "c7", "c9"}
+    assert "Export" not in user.text("/ui/generations", state="lost"), "there is nothing"
+
+
+def test_an_exported_row_says_what_the_api_says(user: Visitor, listed: RedisLedger) -> None:
+    rows = {row["taskId"]: row for row in rows_of(user.get("/ui/generations.csv"))}
+    assert rows["c1"]["state"] == "complete"
+    assert rows["c1"]["labels"] == '{"shop": "north"}'
+    assert rows["c1"]["files"] == "veo/c1/result-0.mp4"
+    assert rows["c1"]["renditions"] == "result-0:stored"
+    assert (rows["c1"]["bytes"], rows["c1"]["sha256"]) == ("3009049", "ab" * 32)
+    assert rows["c1"]["creditsConsumed"] == "60.0"
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT[0-9:.]+Z", rows["c1"]["completeAt"])
+    assert (rows["w"]["upgrades"], rows["w"]["completeAt"], rows["w"]["id"]) == ("4k", "", "")
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        "=cmd|'/C calc'!A0",
+        "+1+1",
+        "-2+3",
+        "@SUM(1)",
+        "\t=1+1",
+        "\r\n=1+1",
+        "a\r=1+1,b",
+        'a","=1+1',
+        "Grüße; =1+1;",
+        "＝1+1",
+        NASTY,
+    ],
+)
+def test_no_exported_cell_is_a_formula_or_breaks_out(user: Visitor, ledger: RedisLedger, hostile: str) -> None:
+    track("-t1", [], {hostile: hostile}, ledger, POLICY)
+    settle_now(ledger, "-t1", Progress.FAILED)
+    submission = accept(GenerateRequest(prompt=hostile), [], {hostile: "é 猫"}, "key", ledger, POLICY).submission
+    assert submission is not None
+
+    def break_it(draft: Any) -> None:
+        draft.generation.msg = draft.generation.error = hostile
+
+    ledger.change("-t1", break_it)
+    answer = user.get("/ui/generations.csv")
+    text = answer.data.decode("utf-8-sig")
+    rows = rows_of(answer)
+    assert {row["taskId"] or row["id"] for row in rows} == {"'-t1", submission.id}
+    assert len(text.splitlines()) == 3
+    assert not [text for text in text if not text.isprintable() and text != "\n"]
+    # Read with a semicolon, as Excel does in many countries, it has other cells.
+    cells = [cell for delimiter in ",;" for row in csv.reader(StringIO(text), delimiter=delimiter) for cell in row]
+    assert not [cell for cell in cells if cell.strip('" ').startswith(("=", "+", "-", "@", "＝"))]
+    words = re.findall(r"\w+", hostile)
+    for row in rows:
+        told = row["msg"] if row["taskId"] else row["prompt"]
+        assert re.findall(r"\w+", told) == words, "it can still be read"
+        assert all(word in row["labels"] for word in words)
+    assert any("é 猫" in row["labels"] for row in rows)
+
+
+def test_an_export_ends_in_time_and_says_where_the_rest_is(
+    user: Visitor, listed: RedisLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(routes, "AT_ONCE", 2)
+    monkeypatch.setattr(export, "LONGEST", -1.0)
+    found: list[str] = []
+    path = "/ui/generations.csv?label=shop%3Dnorth"
+    for _ in range(3):
+        cells = [row["taskId"] for row in rows_of(user.get(path))]
+        found += cells[:2]
+        path = "".join(re.findall(r"^not all: .* the rest is at (/ui/generations\.csv\?\S+)$", cells[-1]))
+    assert path == ""
+    assert len(found) == 6
+    assert set(found) == {"f", "c1", "c3", "c5", "c7", "c9"}
+
+
+def test_an_export_that_loses_redis_says_so(
+    user: Visitor, listed: RedisLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(routes, "AT_ONCE", 2)
+    answer = user.client.get("/ui/generations.csv")
+    next(answer.iter_encoded())
+
+    def fail(*_: object) -> Page:
+        raise LedgerUnavailable("Redis does not answer")
+
+    monkeypatch.setattr(RedisLedger, "page", fail)
+    assert "not all: Redis does not answer; the rest is at /ui/generations.csv?cursor=" in answer.text
+    assert user.get("/ui/generations.csv").status_code == 503, "nothing was begun"
+
+
+def test_one_export_at_a_time_holds_a_thread(user: Visitor, listed: RedisLedger) -> None:
+    first = user.client.get("/ui/generations.csv")
+    refused = user.get("/ui/generations.csv")
+    assert (refused.status_code, refused.headers["Retry-After"]) == (503, "5")
+    assert "Another export is under way" in read(refused)
+    first.close()
+    for _ in range(2):
+        assert user.client.head("/ui/generations.csv", buffered=True).status_code == 200
+        assert user.client.get("/ui/generations.csv", buffered=True).status_code == 200
+
+
+def test_an_export_of_a_filter_that_cannot_be_is_refused(user: Visitor) -> None:
+    answer = user.get("/ui/generations.csv", state=NASTY)
+    assert answer.status_code == 400
+    assert NASTY not in answer.text
+
+
+def test_an_export_of_many_takes_no_more_room_than_one_of_few(
+    user: Visitor, ledger: RedisLedger, client: redis.Redis
+) -> None:
+    rooms = []
+    for first, more in ((0, 1000), (1000, 5000)):
+        crowd(client, more, first=first)
+        answer = user.client.get("/ui/generations.csv")
+        tracemalloc.start()
+        lines = sum(part.count(b"\n") for part in answer.iter_encoded())
+        rooms.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        answer.close()
+        assert lines == 1 + first + more
+    assert rooms[1] < 1.2 * rooms[0], "bytes"
 
 
 def test_a_whole_id_is_found_at_once(user: Visitor, listed: RedisLedger) -> None:

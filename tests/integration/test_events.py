@@ -16,9 +16,11 @@ from app.adapters.notifier import HttpNotifier
 from app.adapters.packing import unpack
 from app.adapters.redis_ledger import LOST_AFTER, RedisLedger
 from app.assembly import open_ledger, open_notifier
+from app.domain.checkup import Level
 from app.domain.errors import NotDelivered, ReceiverGone
 from app.domain.events import FAILED, STORED
 from app.domain.generation import Generation
+from app.domain.health import PATIENCE
 from app.domain.ledger import Draft
 from app.domain.outbox import Event
 from app.domain.policy import Policy
@@ -28,8 +30,11 @@ from app.embedded import free_port, redis_server, running
 from app.pipeline.notify import notify
 from app.pipeline.track import track
 from app.settings import Settings
+from app.web.dashboard.findings import find_what_is_wrong, look_at_parts
+from tests.integration.desk import front_door
 from tests.support import course
 from tests.support.crash import die
+from tests.support.metrics import read, scrape
 from tests.support.receiver import OLD_SECRET, SECRET, Receiver, receiving
 from tests.support.waiting import wait_for
 
@@ -307,6 +312,42 @@ def test_one_generations_receiver_holds_up_no_other(ledger: RedisLedger, receive
     assert len(receiver.of(other)) == 1
     assert not generation(ledger, other).outbox.events
     assert generation(ledger).outbox.attempts > 0
+
+
+def test_a_receiver_that_is_away_is_noticed(redis_url: str, ledger: RedisLedger, work: Callable[[], None]) -> None:
+    app = front_door(redis_url)
+
+    def shown() -> tuple[float, float]:
+        families = scrape(app)
+        return read(families, "reelkeep_events_waiting"), read(families, "reelkeep_events_oldest_seconds")
+
+    def warnings() -> list[str]:
+        found: list[str] = app.test_client().get("/readyz").get_json()["warnings"]
+        return [text for text in found if "receiver" in text]
+
+    assert shown() == (0, 0)
+    stored(ledger)
+    stored(ledger, other := f"{TASK[:-1]}0")
+    waiting, oldest = shown()
+    assert waiting == 2
+    assert 0 <= oldest < PATIENCE
+    assert warnings() == []
+
+    def age(draft: Draft) -> None:
+        assert draft.generation is not None
+        draft.generation.outbox.events[0].at -= 3 * 3600 + 60
+
+    ledger.change(other, age)
+    text = "your receiver has not taken the oldest event for 3 h; generations whose events wait: 2"
+    assert 3 * 3600 <= shown()[1] < 4 * 3600
+    assert warnings() == [text]
+    assert ledger.overview().health.warn_of_receiver == ledger.figures().health.warn_of_receiver == text
+    parts = {part.name: part for part in look_at_parts(ledger.overview(), [], Settings(redis_url=redis_url))}
+    assert (parts["Events"].level, parts["Events"].text) == (Level.WARNING, text)
+    assert find_what_is_wrong(ledger.overview(), [parts["Events"]])[-1].sentence == f"Events: {text}"
+    work()
+    assert shown() == (0, 0)
+    assert warnings() == []
 
 
 def test_what_a_killed_worker_had_goes_out_again_under_the_same_id(

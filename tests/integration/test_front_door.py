@@ -1,11 +1,13 @@
 """The front door as it is deployed: gunicorn, a real redis-server, HTTP from outside."""
 
 import json
+import re
 import signal
 import socket
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -222,6 +224,61 @@ def test_a_callback_is_answered_503_fast_when_redis_is_down_or_silent_and_200_wh
             finally:
                 process.send_signal(signal.SIGCONT)
             wait_for(lambda: deliver()[0] == 200)
+
+
+def test_what_is_refused_is_counted_for_the_whole_fleet_and_fills_no_room(tmp_path: Path) -> None:
+    """On a Redis of its own: what other tests have had refused is still on its way."""
+    redis_port, port = free_port(), free_port()
+    redis_url = f"redis://127.0.0.1:{redis_port}/0"
+    with (
+        running(redis_server(tmp_path / "redis", redis_port), tmp_path / "redis.log"),
+        running(web_service(redis_url, port), tmp_path / "web.log"),
+    ):
+        web = Web(f"http://127.0.0.1:{port}", redis.Redis.from_url(redis_url), RedisLedger(redis_url))
+        web.callback(success())
+        keys, contents = web.redis.keys("*"), web.contents()
+        statuses: Counter[int] = Counter()
+        for number in range(30):
+            stranger = {"code": 200, "data": {"taskId": f"stranger-{number}"}}
+            statuses[web.callback(stranger, key="wrong-key").status_code] += 1
+            statuses[web.callback(success(), f"/callbacks/veo/guess-{number}").status_code] += 1
+            statuses[web.post("/callbacks/veo", b"no json").status_code] += 1
+        statuses[web.post("/callbacks/veo", b"x" * (1024 * 1024 + 1)).status_code] += 1
+        assert statuses == {400: 30, 401: 60, 413: 1}
+
+        def shown() -> dict[int, float]:
+            text = requests.get(f"{web.url}/metrics", timeout=10).text
+            rows = re.findall(r'^reelkeep_callbacks_refused_total{status="(\d+)"} (.+)$', text, re.MULTILINE)
+            return {int(status): float(value) for status, value in rows}
+
+        wait_for(lambda: shown() == statuses)
+        assert sorted(web.redis.keys("*")) == sorted(keys)  # type: ignore[arg-type]
+        assert web.contents() == contents
+
+
+def test_a_refused_callback_waits_for_no_redis(tmp_path: Path) -> None:
+    redis_port, port = free_port(), free_port()
+    url = f"http://127.0.0.1:{port}"
+
+    def refuse(times: int) -> None:
+        with requests.Session() as session:
+            for _ in range(times):
+                wrong = session.post(f"{url}/callbacks/veo", json=success(), headers=signed(TASK, "wrong"), timeout=20)
+                assert wrong.status_code == 401
+                assert session.post(f"{url}/callbacks/veo", data=b"", timeout=20).status_code == 400
+
+    with running(web_service(f"redis://127.0.0.1:{redis_port}/0", port), tmp_path / "web.log"):
+        refuse(50)
+        with running(redis_server(tmp_path / "redis", redis_port), tmp_path / "redis.log") as process:
+            process.send_signal(signal.SIGSTOP)
+            began = time.monotonic()
+            refuse(50)
+            assert time.monotonic() - began < FAST, "less for all of them than one would wait"
+            process.send_signal(signal.SIGCONT)
+            client = redis.Redis(port=redis_port, decode_responses=True)
+            counted = {"refused:401": "100", "refused:400": "100"}
+            wait_for(lambda: client.hgetall("reelkeep:stats") == counted)
+    assert "Traceback" not in (tmp_path / "web.log").read_text()
 
 
 # --- the user's routes -----------------------------------------------------------------------------------------------

@@ -39,9 +39,11 @@ class Web:
         return requests.request(method, self.url + path, headers=headers, timeout=20, **kwargs)
 
     def contents(self) -> dict[str, Any]:
-        """Everything in Redis but the count of wrong tokens, to see that nothing has changed."""
-        keys = [key for key in self.redis.keys("*") if not key.startswith(b"reelkeep:tally:")]  # type: ignore[union-attr]
-        return {key: self.redis.dump(key) for key in keys}
+        """Everything in Redis but the counts of what was refused, to see that nothing has changed."""
+        counts = b"reelkeep:stats"
+        keys = [key for key in self.redis.keys("*") if not key.startswith((b"reelkeep:tally:", counts))]  # type: ignore[union-attr]
+        counted = {name: it for name, it in self.redis.hgetall(counts).items() if not name.startswith(b"refused:")}  # type: ignore[union-attr]
+        return {key: self.redis.dump(key) for key in keys} | ({counts: counted} if counted else {})
 
 
 def signed(task_id: str, key: str = KEYS[0], at: float | None = None) -> dict[str, str]:

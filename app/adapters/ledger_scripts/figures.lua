@@ -1,6 +1,7 @@
 -- All that is measured. Changes nothing, and costs the same however many generations there are.
 -- ARGV, with spaces between: states, lanes, names of the day's totals.
--- Answers the time, counts, totals, tallies, health, how many faults and some of them, five figures of each lane, and INFO.
+-- Answers the time, counts, totals, tallies, health, how many faults and some of them, five figures of each lane, INFO, whose events wait:
+-- how many there are, and since when the first does.
 local function each(text, ask)
   local answers = {}
   for word in string.gmatch(text, '%S+') do answers[#answers + 1] = ask(word) end
@@ -26,5 +27,6 @@ local faults = P .. 'faults'
 local info = redis.pcall('INFO')  -- an access list may refuse it
 return {
   time[1], counts, totals, redis.call('HGETALL', P .. 'stats'), redis.call('HGETALL', P .. 'health'),
-  redis.call('HLEN', faults), redis.call('HSCAN', faults, 0)[2], lanes, type(info) == 'string' and info or ''
+  redis.call('HLEN', faults), redis.call('HSCAN', faults, 0)[2], lanes, type(info) == 'string' and info or '',
+  {redis.call('ZCARD', P .. 'untold'), first(P .. 'untold')}
 }

@@ -55,6 +55,7 @@ def look_at_parts(overview: Overview, remarks: Sequence[Remark], settings: Setti
             for name, text in fleet.items()
         ),
         _account(overview, settings),
+        *_receiver(overview, settings),
     ]
 
 
@@ -79,6 +80,13 @@ def _account(overview: Overview, settings: Settings) -> Part:
         return Part(name, Level.OK, "the balance has not been looked at yet")
     seen = tell_duration(overview.now - (health.credits_at or overview.now))
     return Part(name, Level.OK, f"{credits(health.credits)} credits left, as of {seen} ago")
+
+
+def _receiver(overview: Overview, settings: Settings) -> list[Part]:
+    warning = overview.health.warn_of_receiver
+    if not (warning or settings.events_url):
+        return []
+    return [Part("Events", Level.WARNING if warning else Level.OK, warning or "your receiver takes them")]
 
 
 def find_what_is_wrong(overview: Overview, parts: Sequence[Part]) -> list[Finding]:

@@ -1,6 +1,8 @@
 """`GET /` and below: the dashboard. The first screen is `/`, the rest is under `/ui/`, beside `/login` and `/logout`."""
 
 import hashlib
+import threading
+import time
 from functools import cache
 from http import HTTPStatus
 from importlib import resources
@@ -26,6 +28,7 @@ from app.settings import Settings
 from app.web.access import Access
 from app.web.dashboard import doing, words
 from app.web.dashboard.chart import draw
+from app.web.dashboard.export import AT_ONCE, limit_silence, write_sheet
 from app.web.dashboard.findings import explain, find_what_is_wrong, look_at_parts
 from app.web.dashboard.one import (
     can_retry,
@@ -48,6 +51,8 @@ STATIC = {"style.css": "text/css", "live.js": "text/javascript", "icon.svg": "im
 #: seconds for which a browser keeps them; their address changes with what is in them
 KEPT = 365 * 86400
 _OPEN = ("dashboard.login", "dashboard.log_in", "dashboard.static")
+#: what tells nothing, so that it can be answered while nobody knows whether a session was ended
+_HARMLESS = (*_OPEN, "dashboard.log_out")
 
 
 def dashboard_routes(ledger: Ledger, settings: Settings, access: Access, presigner: Presigner | None) -> Blueprint:
@@ -60,13 +65,15 @@ def dashboard_routes(ledger: Ledger, settings: Settings, access: Access, presign
     sessions = Sessions([token.get_secret_value() for token in settings.api_tokens])
     policy = settings.policy
     headers = _security_headers(presigner)
+    # One at a time in each process: the other threads are for callbacks.
+    exporting = threading.Lock()
 
     # --- who may -------------------------------------------------------------------------------------------------------
 
     @routes.before_request
     def admit() -> BaseResponse | None:
         """Find the session; send visitors to the login, and forms that are not ours away."""
-        g.session = sessions.find(request.cookies.get(COOKIE, ""))
+        g.session = find_session()
         if request.endpoint not in _OPEN and not (g.session and g.session.is_user):
             back = request.full_path.rstrip("?") if request.method in ("GET", "HEAD") else "/"
             return redirect(url_for("dashboard.login", next=back), 303)
@@ -76,6 +83,17 @@ def dashboard_routes(ledger: Ledger, settings: Settings, access: Access, presign
                 HTTPStatus.FORBIDDEN, "This form is too old, or is none of ours. Load the page anew and send it again."
             )
         return None
+
+    def find_session() -> Session | None:
+        """None: there is none, or not any more. :raises LedgerUnavailable: nobody knows, and it matters"""
+        session = sessions.find(request.cookies.get(COOKIE, ""))
+        if session and session.is_user:
+            try:
+                return None if ledger.is_revoked(session.name) else session
+            except LedgerUnavailable:
+                if request.endpoint not in _HARMLESS:
+                    raise
+        return session
 
     @routes.after_request
     def protect(response: Response) -> Response:
@@ -130,6 +148,13 @@ def dashboard_routes(ledger: Ledger, settings: Settings, access: Access, presign
 
     @routes.post("/logout")
     def log_out() -> BaseResponse:
+        ended, g.session = g.session, None
+        try:
+            ledger.revoke(ended.name, LIFETIME)
+        except LedgerUnavailable as error:
+            log_event("request.refused", error=str(error))
+            fault = f"{error}. You are logged out in this browser, but a copy of its cookie would still be let in."
+            return show_login(fault, HTTPStatus.SERVICE_UNAVAILABLE)
         response = redirect(url_for("dashboard.login"), 303)
         response.delete_cookie(COOKIE)
         return response
@@ -167,6 +192,10 @@ def dashboard_routes(ledger: Ledger, settings: Settings, access: Access, presign
         except ValidationError as error:
             return Search(), explain_faults(error)
 
+    def keep_filter(given: dict[str, str]) -> dict[str, Any]:
+        """What is looked for, wherever in the list one is."""
+        return {name: given[name] for name in Search.model_fields if given.get(name) and name != "cursor"}
+
     @routes.get("/ui/generations")
     def generations() -> BaseResponse:
         given = request.args.to_dict()
@@ -175,11 +204,10 @@ def dashboard_routes(ledger: Ledger, settings: Settings, access: Access, presign
         if search.is_plain and _is_id(search.text) and look_up(search.text, ledger, policy) is not None:
             return redirect(url_for("dashboard.generation", record_id=search.text), 303)
         page = None if faults else ledger.page(search.listed_state, ROWS, search.cursor, search.filter)
-        kept = {name: value for name, value in given.items() if name in Search.model_fields and value}
         text = render_template(
             "list.html",
             given=given,
-            kept={name: value for name, value in kept.items() if name != "cursor"},
+            kept=keep_filter(given),
             faults=faults,
             page=page,
             now=ledger.health().now,
@@ -188,12 +216,33 @@ def dashboard_routes(ledger: Ledger, settings: Settings, access: Access, presign
         )
         return make_response(text, HTTPStatus.BAD_REQUEST if faults else HTTPStatus.OK)
 
-    @routes.post("/ui/generations/retry")
-    def retry_list() -> BaseResponse:
-        given: dict[str, Any] = {name: value for name, value in request.form.items() if name in Search.model_fields}
+    def read_search_or_refuse(given: dict[str, str]) -> Search:
         search, faults = read_search(given)
         if faults:
             abort(HTTPStatus.BAD_REQUEST, "; ".join(f"{field}: {message}" for field, message in faults))
+        return search
+
+    @routes.get("/ui/generations.csv")
+    def export() -> Response:
+        given = request.args.to_dict()
+        search = read_search_or_refuse(given)
+        first = ledger.page(search.listed_state, AT_ONCE, search.cursor, search.filter)
+        path = url_for("dashboard.export", **keep_filter(given))
+        limit_silence()
+        if not exporting.acquire(blocking=False):
+            raise Problem(
+                HTTPStatus.SERVICE_UNAVAILABLE, "Another export is under way. Try again.", {"Retry-After": "5"}
+            )
+        response = Response(write_sheet(first, search, ledger, path), content_type="text/csv; charset=utf-8")
+        response.call_on_close(exporting.release)
+        name = f"reelkeep-{time.strftime('%Y-%m-%dT%H%MZ', time.gmtime())}.csv"
+        response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
+        return response
+
+    @routes.post("/ui/generations/retry")
+    def retry_list() -> BaseResponse:
+        given: dict[str, Any] = {name: value for name, value in request.form.items() if name in Search.model_fields}
+        search = read_search_or_refuse(given)
         said = doing.retry_all(search, ledger).sentence
         return noted(redirect(url_for("dashboard.generations", **given), 303), said)
 

@@ -1,4 +1,4 @@
-"""Who is logged in: a signed cookie, and nothing kept on the server.
+"""Who is logged in: a signed cookie. On the server only those sessions are kept that were ended before their time.
 
 A session is signed with a key made from the token that it was begun with: when that token leaves REELKEEP_API_TOKENS, its
 sessions end with it, and no others. Visitors have a session too, for the login form has to be ours as well.
@@ -29,6 +29,11 @@ class Session:
     def cookie(self) -> str:
         """What the browser keeps."""
         return str(_signer(self.key).dumps(self.id))
+
+    @property
+    def name(self) -> str:
+        """What the ledger knows it by, once it was ended. Nothing can be done with it."""
+        return f"session:{self.id}"
 
     @property
     def csrf(self) -> str:

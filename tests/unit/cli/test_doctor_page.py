@@ -17,6 +17,7 @@ HANDED_ON = {
     "f'{where}: {error}'": "Redis does not answer",
     "found['sweep']": "no sweep has run yet",
     "found['work']": "items keep failing",
+    "health.warn_of_receiver": "your receiver has not taken the oldest event",
 }
 #: rows that sum up what others say in many ways
 SUMMED_UP = (
@@ -26,7 +27,12 @@ SUMMED_UP = (
     "Redis's or the vendor's clock",
 )
 #: the modules of those others
-SAID_ELSEWHERE = ("app/web/health.py", "app/adapters/redis_ledger.py", "app/adapters/bucket_faults.py")
+SAID_ELSEWHERE = (
+    "app/web/health.py",
+    "app/domain/health.py",
+    "app/adapters/redis_ledger.py",
+    "app/adapters/bucket_faults.py",
+)
 #: so many letters of a text are looked for: the page may leave the rest out
 ENOUGH = 20
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from app.domain.container import Media
 from app.domain.events import (
@@ -29,11 +30,13 @@ from app.domain.submission import Submission
 from app.domain.vendor import OrderAnswer, OrderProgress, Progress, SubmitAnswer, SubmitProgress, Verdict
 from app.domain.work import Item, Kind, Step, Work
 from app.pipeline.manifest import render
+from app.web.openapi import build_document
 
 POLICY = Policy()
 MEDIA = Media("video/mp4", "mp4", 1280, 720, 8.0)
 OWN_ID = "sub_0123456789abcdef0123456789abcdef"
 LINK = "https://x/0.mp4"
+DOCUMENT = build_document()
 
 
 def change(record: Generation | Submission, act: Callable[[], object], now: float) -> list[Event]:
@@ -47,7 +50,11 @@ def change(record: Generation | Submission, act: Callable[[], object], now: floa
 
 
 def read(event: Event) -> dict[str, Any]:
+    """What the receiver reads: as the API's document says."""
     body: dict[str, Any] = json.loads(event.body)
+    schema = DOCUMENT["webhooks"][event.type]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    Draft202012Validator(schema | {"components": DOCUMENT["components"]}).validate(body)
+    assert body["data"].keys() - {"until"} == set(DOCUMENT["components"]["schemas"]["EventData"]["required"])
     return body
 
 

@@ -6,6 +6,7 @@ from app.domain.container import Media
 from app.domain.finding import Filter
 from app.domain.generation import MANY_ATTEMPTS, NEAR_END, OVERDUE, Generation
 from app.domain.manifest_reading import read_manifest, restore
+from app.domain.outbox import Event
 from app.domain.policy import Policy
 from app.domain.rendition import RETENTION, Rendition
 from app.domain.requests import GenerateRequest
@@ -70,6 +71,16 @@ def test_nothing_and_what_has_become_a_generation_are_on_no_list() -> None:
     submission.learn("t1", 1001.0)
     submission.link()
     assert Standing.of(None) == Standing.of(submission) == Standing()
+
+
+def test_what_waits_for_the_receiver_is_listed_by_the_first_event(waiting: Generation) -> None:
+    for record in (waiting, _submission()):
+        assert "untold" not in lists(record)
+        record.outbox.add([Event(id=name, type="t", at=at, body="") for name, at in (("a", 7.0), ("b", 8.0))], 9.0)
+        assert Standing.of(record).lists["untold"] == 7.0
+        record.outbox.drop_first(9.0)
+        record.outbox.drop_first(9.0)
+        assert "untold" not in lists(record)
 
 
 @pytest.mark.parametrize(
