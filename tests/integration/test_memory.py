@@ -8,8 +8,8 @@ from app.adapters.redis_ledger import RedisLedger
 from tests.support import course
 
 MOST = 1536
-#: for one that waits
-EVENT = 400
+#: for one that waits, with its places in two indexes
+EVENT = 500
 #: so many that lists are kept as large ones are
 MANY = 200
 
