@@ -3,15 +3,18 @@ PYTHON ?= python3
 VENV := .venv
 READY := $(VENV)/.ready-$(shell cat requirements/dev.lock requirements/otel.lock pyproject.toml | cksum | cut -d' ' -f1)
 HOLD ?=
+# The tests start Python some thousand times: what is compiled is kept, whatever the environment says.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test check chaos chaos-proof fuzz bench lock clean
 
 demo: $(READY)
 	@$(VENV)/bin/reelkeep demo $(if $(HOLD),--hold)
 
-# Two processes, for most tests wait; a file's tests stay together, for some share a fleet.
+# Three processes for two cores, since most tests wait. A file's tests stay together, for some share a fleet. Files in the order of
+# their names: those of fleets, which take minutes, come first, and the small ones of tests/unit fill up the end.
 test: check
-	@$(VENV)/bin/pytest --numprocesses 2 --dist loadfile
+	@$(VENV)/bin/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 check: $(READY)
 	@$(VENV)/bin/ruff format --check .
@@ -46,6 +49,7 @@ bench: $(READY)
 	@$(VENV)/bin/python -m tests.bench.bytes
 	@$(VENV)/bin/python -m tests.bench.latency
 	@$(VENV)/bin/python -m tests.bench.pools --rounds 1
+	@$(VENV)/bin/python -m tests.bench.startup
 
 # The lock files hold hashes and name no index.
 lock: $(READY)

@@ -1,17 +1,24 @@
-"""Where the parts are joined, for the processes that work: workers and command line. The web process joins its few by itself."""
+"""Where the parts are joined, for the processes that work: workers and command line. The web process joins its few by itself.
+
+A part's module is imported when the part is made. Beat, Flower and most commands make few, and so load no boto3.
+"""
+
+from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from app.adapters.bucket import S3Bucket
 from app.adapters.celery_outlet import CeleryOutlet
-from app.adapters.download_policy import DownloadPolicy
-from app.adapters.downloader import Downloader
-from app.adapters.kie import KieVendor
-from app.adapters.notifier import HttpNotifier
 from app.adapters.redis_ledger import RedisLedger
 from app.pipeline.mirror import parts_prefix
 from app.settings import Settings
+
+if TYPE_CHECKING:
+    from app.adapters.bucket import S3Bucket
+    from app.adapters.downloader import Downloader
+    from app.adapters.kie import KieVendor
+    from app.adapters.notifier import HttpNotifier
 
 
 @dataclass(frozen=True)
@@ -31,6 +38,10 @@ class Parts:
 
 def assemble(settings: Settings) -> Parts:
     """Make the parts for a process."""
+    from app.adapters.download_policy import DownloadPolicy
+    from app.adapters.downloader import Downloader
+    from app.adapters.kie import KieVendor
+
     stop, bucket = threading.Event(), open_bucket(settings)
     key = settings.kie_api_key.get_secret_value()
     return Parts(
@@ -56,6 +67,8 @@ def assemble(settings: Settings) -> Parts:
 
 def open_bucket(settings: Settings) -> S3Bucket:
     """The bucket. Connects to nothing yet."""
+    from app.adapters.bucket import S3Bucket
+
     return S3Bucket(settings.s3_bucket, probe=f"{parts_prefix(settings.s3_prefix)}checksum-probe")
 
 
@@ -73,7 +86,9 @@ def open_ledger(settings: Settings, timeout: float = 5.0, *, leaves_room: bool =
 
 def open_notifier(settings: Settings) -> HttpNotifier | None:
     """The way to whoever wants events; None: nobody does."""
+    if not settings.events_url:
+        return None
+    from app.adapters.notifier import HttpNotifier
+
     secrets = [secret.get_secret_value() for secret in settings.events_secret]
-    return (
-        HttpNotifier(settings.events_url, secrets, insecure=settings.events_insecure) if settings.events_url else None
-    )
+    return HttpNotifier(settings.events_url, secrets, insecure=settings.events_insecure)

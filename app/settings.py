@@ -22,8 +22,8 @@ from app.domain.work import UPGRADES, Kind
 from app.logs import LogFormat
 
 PREFIX = "REELKEEP_"
-#: exit status for a wrong or missing setting: EX_CONFIG of sysexits.h
-EXIT_CONFIG = 78
+#: exit status for a wrong or missing setting: 78
+EXIT_CONFIG = os.EX_CONFIG
 #: A shorter text would be part of many words; it is no real secret either.
 SHORTEST_SECRET = 6
 AWS_SECRETS = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")

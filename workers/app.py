@@ -15,7 +15,6 @@ from celery.signals import (
     worker_shutting_down,
 )
 
-from app.adapters.notifier import TIMEOUT
 from app.assembly import Parts, assemble
 from app.logs import configure_logs
 from app.pipeline.lease import hand_over_claims
@@ -76,6 +75,8 @@ def _set_alarm(**_: Any) -> None:
 def _send_events(**_: Any) -> None:
     use = parts()
     if use.notifier is not None:
+        from app.adapters.notifier import TIMEOUT  # here: beat and Flower send no events, and so need no client of HTTP
+
         postmen = Postmen(use, use.notifier)
         postmen.start()
         worker_shutting_down.connect(lambda **_: postmen.stop(), weak=False)

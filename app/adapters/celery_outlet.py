@@ -1,9 +1,9 @@
-"""The way to a broker that is not on the ledger's Redis server: messages go through Celery's own client."""
+"""The way to a broker that is not on the ledger's Redis server: messages go through Celery's own client.
+
+Celery is imported when the first outlet is made: most brokers are on that server, and then neither web nor command line loads it.
+"""
 
 from typing import Any
-
-from celery import Celery
-from kombu.exceptions import KombuError
 
 from app.domain.errors import LedgerUnavailable
 from app.domain.work import LANES, Item, Lane, task_name
@@ -21,11 +21,15 @@ class CeleryOutlet:
 
     def __init__(self, broker_url: str) -> None:
         """Describe the broker; nothing is connected yet."""
+        from celery import Celery
+
         self._celery = Celery("reelkeep", broker=broker_url, set_as_current=False)
         self._celery.conf.update(task_ignore_result=True, **FAIL_FAST)
 
     def publish(self, item: Item, message_id: str) -> None:
         """See `Outlet.publish`."""
+        from kombu.exceptions import KombuError
+
         try:
             self._celery.send_task(
                 task_name(item.step), kwargs={"item": str(item)}, task_id=message_id, queue=LANES[item.step].queue

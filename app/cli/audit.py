@@ -13,7 +13,8 @@ from rich.text import Text
 
 from app.adapters.redis_ledger import RedisLedger
 from app.assembly import open_ledger
-from app.cli.terminal import Command, add_plain_row, make_console, make_table, plural, show_progress, shows_errors
+from app.cli.commands import Command, shows_errors
+from app.cli.terminal import add_plain_row, make_console, make_table, plural, show_progress
 from app.domain.audit import Charge, Row, Totals, describe_row, describe_totals, examine, plain, show_credits
 from app.domain.policy import Policy
 from app.domain.sheet import write_line

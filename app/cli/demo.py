@@ -17,19 +17,11 @@ import requests
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from app.cli.commands import Command, exit_interrupted, shows_errors, stop_signal, tell_end
 from app.cli.demo_audit import Finding, audit, is_settled, show_end
 from app.cli.demo_paths import PATHS, DemoPath, Sent, submit
 from app.cli.stack import NOTHING_SET, Plan, Stack, running_stack
-from app.cli.terminal import (
-    Command,
-    exit_interrupted,
-    make_console,
-    make_table,
-    plural,
-    shows_errors,
-    stop_signal,
-    tell_end,
-)
+from app.cli.terminal import make_console, make_table, plural
 from app.embedded.service import Service, free_port
 from app.simulator.client import SimulatorClient
 

@@ -13,7 +13,8 @@ import click
 from rich.text import Text
 
 from app.cli import doctor_checks as checks
-from app.cli.terminal import COLOURS, Command, make_console, plural, printable
+from app.cli.commands import Command
+from app.cli.terminal import COLOURS, make_console, plural, printable
 from app.domain.checkup import Level, Remark, worst
 from app.settings import ConfigurationError, Settings, find_secrets, load
 

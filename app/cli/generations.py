@@ -12,17 +12,8 @@ from pydantic import ValidationError
 
 from app.adapters.redis_ledger import RedisLedger
 from app.assembly import open_ledger
-from app.cli.terminal import (
-    COLOURS,
-    Command,
-    add_plain_row,
-    make_console,
-    make_table,
-    printable,
-    progress_bar,
-    read_labels,
-    shows_errors,
-)
+from app.cli.commands import Command, read_labels, shows_errors
+from app.cli.terminal import COLOURS, add_plain_row, make_console, make_table, printable, progress_bar
 from app.domain.checkup import tell_duration
 from app.domain.errors import LedgerUnavailable, ReelkeepError
 from app.domain.generation import Generation

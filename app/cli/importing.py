@@ -10,17 +10,8 @@ import click
 
 from app.adapters.redis_ledger import RedisLedger
 from app.assembly import open_ledger
-from app.cli.terminal import (
-    EXIT_FAILED,
-    Command,
-    complain,
-    exit_interrupted,
-    plural,
-    progress_bar,
-    read_labels,
-    shows_errors,
-    stop_signal,
-)
+from app.cli.commands import EXIT_FAILED, Command, complain, exit_interrupted, read_labels, shows_errors, stop_signal
+from app.cli.terminal import plural, progress_bar
 from app.domain.audit import plain
 from app.domain.errors import ReelkeepError
 from app.pipeline.importing import BadLine, Fate, Imported, read_ids, track_old, watch

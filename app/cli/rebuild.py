@@ -8,7 +8,8 @@ from typing import Any
 import click
 
 from app.assembly import open_bucket, open_ledger
-from app.cli.terminal import EXIT_FAILED, Command, exit_interrupted, show_progress, shows_errors, stop_signal
+from app.cli.commands import EXIT_FAILED, Command, exit_interrupted, shows_errors, stop_signal
+from app.cli.terminal import show_progress
 from app.pipeline.rebuild import Outcome, Rebuilt, Site
 from app.pipeline.rebuild import rebuild as rebuild_from
 from app.settings import load_or_exit

@@ -9,7 +9,8 @@ import click
 
 from app.adapters.redis_ledger import RedisLedger
 from app.assembly import open_ledger
-from app.cli.terminal import EXIT_FAILED, Command, exit_interrupted, plural, show_progress, shows_errors, stop_signal
+from app.cli.commands import EXIT_FAILED, Command, exit_interrupted, shows_errors, stop_signal
+from app.cli.terminal import plural, show_progress
 from app.domain.audit import show_credits
 from app.domain.errors import ReelkeepError
 from app.domain.generation import Generation

@@ -160,14 +160,14 @@ def _is_alive(url: str | None) -> bool:
 
 def _start_redis(supervisor: Supervisor, plan: Plan) -> str:
     port = plan.redis_port or free_port()
-    supervisor.start("redis", redis_server(plan.folder / "redis", port, appendfsync=plan.appendfsync))
+    supervisor.start("redis", redis_server(plan.folder / "redis", port, appendfsync=plan.appendfsync), needed=True)
     return f"redis://127.0.0.1:{port}/0"
 
 
 def _start_s3(supervisor: Supervisor, folder: Path, secret: Mapping[str, str]) -> dict[str, str]:
     port = free_port()
     keys = {"access_key": secret["s3_access_key"], "secret_key": secret["s3_secret_key"]}
-    supervisor.start("s3", s3_server(folder / "s3", port, buckets=[BUCKET], **keys))
+    supervisor.start("s3", s3_server(folder / "s3", port, buckets=[BUCKET], **keys), needed=True)
     return {**s3_environment(port, **keys), "REELKEEP_S3_BUCKET": BUCKET}
 
 

@@ -32,6 +32,8 @@ class Child:
     restarts: int = 0
     #: it shall stay down
     held: bool = False
+    #: others need it until they have ended
+    needed: bool = False
     started_at: float = field(default_factory=time.monotonic)
     #: when it may be started again; None: it runs
     again_at: float | None = None
@@ -61,14 +63,15 @@ class Supervisor:
     def __iter__(self) -> Iterator[str]:
         return iter(self._children)
 
-    def start(self, name: str, service: Service, limit: float = 60.0) -> Child:
+    def start(self, name: str, service: Service, limit: float = 60.0, *, needed: bool = False) -> Child:
         """Start a process and wait until it is ready.
 
         :param limit: seconds
+        :param needed: it is stopped only when all that are not have ended
         :raises EmbeddedFailed: it ended or was not ready in time
         """
         log = self._logs / f"{name}.log"
-        child = Child(service, log, start_process(service, log), held=True)
+        child = Child(service, log, start_process(service, log), held=True, needed=needed)
         self._children[name] = child
         wait_until_ready(service, child.process, log, limit)
         child.held = False  # from now on it is started again if it ends
@@ -92,11 +95,15 @@ class Supervisor:
         self._watch.start()
 
     def close(self) -> None:
-        """Stop all, the last started first: workers before the servers that they need."""
+        """Stop all at once, and then the servers that they needed."""
         self._closing.set()
         self._watch.join()
-        for child in reversed(self._children.values()):
-            stop_process(child.process, STOP_LIMIT)
+        for needed in (False, True):
+            processes = [child.process for child in self._children.values() if child.needed is needed]
+            for process in processes:
+                process.terminate()
+            for process in processes:
+                stop_process(process, STOP_LIMIT)
 
     def _watch_children(self) -> None:
         while not self._closing.wait(LOOK_EVERY):

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import click
 
+from app.cli.commands import Command, exit_interrupted, shows_errors, stop_signal, tell_end
 from app.cli.stack import Plan, running_stack
-from app.cli.terminal import Command, exit_interrupted, make_console, shows_errors, stop_signal, tell_end
+from app.cli.terminal import make_console
 from app.settings import load_or_exit
 
 

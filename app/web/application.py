@@ -7,8 +7,9 @@ from http import HTTPStatus
 from flask import Flask, Response
 from werkzeug.exceptions import HTTPException
 
+from app.adapters.celery_outlet import CeleryOutlet
 from app.adapters.presign import Presigner
-from app.adapters.redis_ledger import Outlet, RedisLedger
+from app.adapters.redis_ledger import RedisLedger
 from app.adapters.signature import verify
 from app.domain.errors import LedgerUnavailable
 from app.domain.ledger import Ledger, Trust
@@ -33,7 +34,7 @@ def create_app(settings: Settings) -> Flask:
     ledger = RedisLedger(
         settings.redis_url,
         broker_url=settings.broker,
-        outlet=lambda: _open_outlet(settings.broker),
+        outlet=lambda: CeleryOutlet(settings.broker),
         timeout=REDIS_TIMEOUT,
         fail_fast=True,
         leaves_room=True,
@@ -73,13 +74,6 @@ def build_app(settings: Settings, ledger: Ledger) -> Flask:
     app.register_error_handler(HTTPException, on_http_exception)
     app.register_error_handler(LedgerUnavailable, _on_ledger_unavailable)
     return app
-
-
-def _open_outlet(broker_url: str) -> Outlet:
-    # Imported here: only a broker on another server needs Celery in the web process.
-    from app.adapters.celery_outlet import CeleryOutlet
-
-    return CeleryOutlet(broker_url)
 
 
 def _on_ledger_unavailable(error: LedgerUnavailable) -> Response:

@@ -11,11 +11,14 @@ import gunicorn.util
 
 from app.logs import gunicorn_logs
 from app.settings import load_or_exit
+from app.traces import start_traces
 
 settings = load_or_exit("callbacks")
 
 # No `bind`: gunicorn takes $PORT on all addresses if it is set, else 127.0.0.1:8000.
 workers = int(os.environ.get("WEB_CONCURRENCY", "2"))  # gunicorn's own variable; its default is 1
+#: Made once and forked: a worker that was killed is back at once, and all share what they only read. Nothing is connected before.
+preload_app = True
 worker_class = "gthread"
 threads = 8
 #: the vendor waits 15 s; Redis is given up after 2
@@ -27,6 +30,11 @@ accesslog = None
 logconfig_dict = gunicorn_logs(settings.log_format, settings.secrets)
 #: a header line over this is refused with 400 by gunicorn itself
 limit_request_field_size = 8190
+
+
+def post_fork(_server: object, _worker: object) -> None:
+    """In each worker: what has threads or connections of its own."""
+    start_traces()
 
 
 def _write_problem(connection: socket.socket, status: int, reason: str, detail: str) -> None:

@@ -2,10 +2,8 @@
 
 from app.logs import configure_logs
 from app.settings import load_or_exit
-from app.traces import start_traces
 from app.web.application import create_app
 
 settings = load_or_exit("callbacks")
 configure_logs(settings.log_format, settings.secrets)
-start_traces()
 app = create_app(settings)

@@ -21,8 +21,9 @@ import pytest
 from click.testing import CliRunner
 
 from app.adapters.redis_ledger import RedisLedger
+from app.cli.commands import Command, Unloaded
 from app.cli.main import main
-from app.cli.terminal import Command, plural
+from app.cli.terminal import plural
 from app.domain.generation import Generation
 from app.domain.ledger import Draft
 from app.domain.policy import Policy
@@ -34,7 +35,8 @@ from app.embedded.service import free_port
 from tests.support.waiting import wait_for
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
-COMMANDS = dict(main.commands)
+UNLOADED = {name: command for name, command in main.commands.items() if isinstance(command, Unloaded)}
+COMMANDS = {name: command.load() for name, command in UNLOADED.items()}
 LONG_ID = "c8f30d4e32f937d0a0023fbd46c619b4"
 KEYS = {"access_key": "reelkeep", "secret_key": "made-up-secret"}
 
@@ -79,6 +81,17 @@ def is_obvious(option: click.Option) -> bool:
 def test_the_list_of_commands_has_a_whole_line_for_each() -> None:
     shown = CliRunner().invoke(main, ["--help"], terminal_width=80).output
     assert "..." not in shown.partition("Commands:")[2]
+
+
+@pytest.mark.parametrize("name", main.commands)
+def test_the_list_says_of_each_command_what_its_own_help_says(name: str) -> None:
+    assert (name, UNLOADED[name].short_help) == (COMMANDS[name].name, COMMANDS[name].get_short_help_str(100))
+
+
+@pytest.mark.parametrize(("said", "meant"), [("lits", "list"), ("generat", "generate"), ("docter", "doctor")])
+def test_a_command_that_is_nearly_right_is_named(said: str, meant: str) -> None:
+    run = CliRunner().invoke(main, [said])
+    assert (run.exit_code, f"Did you mean '{meant}'?" in run.output) == (2, True)
 
 
 def examples() -> Iterator[tuple[str, str]]:
@@ -382,6 +395,7 @@ def complete(*words: str, shell: str = "bash") -> list[str]:
 
 
 def test_commands_and_states_are_completed() -> None:
+    assert complete("") == sorted(COMMANDS)
     assert complete("re") == ["rebuild", "replay", "retry"]
     assert complete("list", "--state", "") == [str(state) for state in State]
     assert complete("list", "--state", "un") == ["uncertain"]

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -68,3 +69,30 @@ def test_everything_is_stopped_at_the_end(tmp_path: Path) -> None:
         children = [supervisor.start(name, sleeper()).process for name in ("one", "two")]
         assert [child.poll() for child in children] == [None, None]
     assert [child.poll() for child in children] == [-signal.SIGTERM, -signal.SIGTERM]
+
+
+def test_all_are_stopped_at_once_and_what_they_need_after_them(tmp_path: Path) -> None:
+    """Each waits, when it is told to stop, until the other has been told too, and that what they need is still there."""
+    code = """
+import pathlib, signal, sys, time
+folder, name, other = pathlib.Path(sys.argv[1]), *sys.argv[2:]
+def stop(*_):
+    (folder / name).touch()
+    while not (folder / other).exists():
+        time.sleep(0.01)
+    sys.exit((folder / "server").exists())
+signal.signal(signal.SIGTERM, stop)
+(folder / f"{name} is ready").touch()
+signal.pause()
+"""
+
+    def start(name: str, other: str, *, needed: bool = False) -> subprocess.Popen[bytes]:
+        argv = (sys.executable, "-c", code, str(tmp_path), name, other)
+        service = Service(name, argv, dict(os.environ), (tmp_path / f"{name} is ready").exists)
+        return supervisor.start(name, service, needed=needed).process
+
+    with supervising(tmp_path / "logs") as supervisor:
+        start("server", "server", needed=True)
+        users = [start("one", "two"), start("two", "one")]
+    assert [user.poll() for user in users] == [0, 0]
+    assert (tmp_path / "server").exists()
