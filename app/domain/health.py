@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+#: seconds for which a finding of the archive's rounds is news: the next round finds it again
+ARCHIVE_NEWS = 3 * 3600.0
+
 
 @dataclass(frozen=True)
 class Health:
@@ -21,9 +24,20 @@ class Health:
     credits: float | None = None
     credits_at: float | None = None
     credits_error: str = ""
+    #: when all that is settled for long was last looked at, and what of it could not leave for the bucket, and when
+    archived_at: float | None = None
+    archive_error: str = ""
+    archive_error_at: float | None = None
 
     def warn_of_account(self, below: float | None) -> str:
         """What is wrong with the vendor's account; empty if nothing is, as far as is known. :param below: credits"""
         if self.credits is not None and below is not None and self.credits < below:
             return f"{self.credits:.12g} credits left, less than REELKEEP_CREDITS_WARN_BELOW ({below:.12g}): top up"
         return f"the balance could not be read: {self.credits_error}" if self.credits_error else ""
+
+    @property
+    def warning_of_archive(self) -> str:
+        """What is settled and cannot leave for the bucket; empty if nothing was found of late."""
+        if self.archive_error_at is None or self.now - self.archive_error_at > ARCHIVE_NEWS:
+            return ""
+        return f"what is settled stays in Redis after REELKEEP_KEEP_DAYS: {self.archive_error}"

@@ -42,7 +42,7 @@ def health_routes(ledger: Ledger, sweep_every: float, deadline: float, warn_belo
         body: ReadyView = {
             "status": "ready" if ready else "not ready",
             "checks": {name: problem or "ok" for name, problem in checks.items()},
-            "warnings": _pick(remarks, Level.WARNING),
+            "warnings": [*_pick(remarks, Level.WARNING), *filter(None, [health.warning_of_archive])],
             # Whether, and not how much: anybody may ask here.
             "account": "needs a look: GET /account" if health.warn_of_account(warn_below) else "ok",
         }

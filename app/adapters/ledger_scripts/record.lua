@@ -15,6 +15,10 @@ if task_id ~= '' and (name == '' or is_generation) then
   name = redis.call('GET', P .. 'alias:' .. task_id) or task_id
 end
 local id, upgrade = string.match(name, '^([^/]+)/?(.*)$')
+local is_known = redis.call('EXISTS', record_key(id)) == 1
+-- The vendor's id of an upgrade whose generation has left for the bucket leads there still.
+local leads_to = not is_known and find_archived(id) or ''
+if leads_to ~= '' then id, upgrade = string.match(leads_to, '^([^/]+)/?(.*)$') end
 
 local inbox = P .. 'inbox:' .. id
 -- Beyond the cap a callback is only a reason to look again, which the item in the index already is.
@@ -22,5 +26,5 @@ if redis.call('LLEN', inbox) < most then
   redis.call('RPUSH', inbox, upgrade .. ' ' .. entry)
 end
 count('callbacks', '1')
-enqueue_once(item_of(id), redis.call('EXISTS', record_key(id)) == 1 and now or now + tonumber(ARGV[5]))
+enqueue_once(item_of(id), is_known and now or now + tonumber(ARGV[5]))
 return {'recorded', unpack(sent)}
