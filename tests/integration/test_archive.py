@@ -23,6 +23,7 @@ from app.domain.ledger import Entry, Recorded, Route, Trust
 from app.domain.requests import GenerateRequest
 from app.domain.states import State
 from app.domain.work import Item, Kind, Lane, Step
+from app.embedded import free_port
 from app.pipeline.archive import archive_settled, reader_of
 from app.pipeline.importing import track_old, watch
 from app.pipeline.manifest import write_manifest
@@ -450,10 +451,14 @@ def test_without_keys_for_the_bucket_the_api_says_so(
     nameless = front_door(house.redis_url, s3_bucket="no-such-bucket").test_client()
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     keyless = front_door(house.redis_url, s3_bucket=reels[0].name).test_client()
-    for web in (nameless, keyless):
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "made-up-secret")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{free_port()}")
+    silent = front_door(house.redis_url, s3_bucket=reels[0].name).test_client()
+    for web in (nameless, keyless, silent):
         answer = web.get(f"/generations/{task_id}", headers=bearer)
         assert answer.status_code == 503
         assert f"{task_id} is in the bucket alone" in answer.json["detail"]  # type: ignore[index]
+        assert "Signature" not in answer.text
 
 
 def test_its_page_shows_it_or_says_why_not(
