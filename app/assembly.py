@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from app.adapters.celery_outlet import CeleryOutlet
 from app.adapters.redis_ledger import RedisLedger
+from app.pipeline.archive import reader_of
 from app.pipeline.mirror import parts_prefix
 from app.settings import Settings
 
@@ -46,7 +47,7 @@ def assemble(settings: Settings) -> Parts:
     key = settings.kie_api_key.get_secret_value()
     return Parts(
         settings=settings,
-        ledger=open_ledger(settings, leaves_room=False),
+        ledger=open_ledger(settings, leaves_room=False, bucket=bucket),
         vendor=KieVendor(key, settings.kie_base_url, form=settings.kie_api) if key else None,
         fetcher=Downloader(
             DownloadPolicy(
@@ -72,8 +73,15 @@ def open_bucket(settings: Settings) -> S3Bucket:
     return S3Bucket(settings.s3_bucket, probe=f"{parts_prefix(settings.s3_prefix)}checksum-probe")
 
 
-def open_ledger(settings: Settings, timeout: float = 5.0, *, leaves_room: bool = True) -> RedisLedger:
-    """The ledger, with a way to a broker elsewhere if there is one. :param leaves_room: see `RedisLedger`"""
+def open_ledger(
+    settings: Settings, timeout: float = 5.0, *, leaves_room: bool = True, bucket: S3Bucket | None = None
+) -> RedisLedger:
+    """The ledger, with a way to a broker elsewhere if there is one, and to the generations that have left for the bucket.
+
+    :param leaves_room: see `RedisLedger`
+    :param bucket: None: one of the settings
+    """
+    bucket = bucket or open_bucket(settings)
     return RedisLedger(
         settings.redis_url,
         broker_url=settings.broker,
@@ -81,6 +89,7 @@ def open_ledger(settings: Settings, timeout: float = 5.0, *, leaves_room: bool =
         timeout=timeout,
         leaves_room=leaves_room,
         events=bool(settings.events_url),
+        read_manifest=reader_of(bucket, settings.s3_prefix) if bucket.name else None,
     )
 
 

@@ -148,6 +148,9 @@ class Settings(BaseSettings):
     retry_max: Seconds = 600
     #: Seconds for which a failing download is tried again: the vendor keeps files for 14 days.
     link_lifetime: Seconds = 1209600
+    #: Days after which the record of what is settled leaves Redis for its manifest in the bucket, where it is still found by its
+    #: ids ([How it works](how-it-works.md)). 0: never. Repeats of an `Idempotency-Key` are known after that too.
+    keep_days: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 90
     #: how logs are written: `text`, `json`, or as fits (text on a terminal, JSON elsewhere)
     log_format: LogFormat = "auto"
 

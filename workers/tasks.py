@@ -12,6 +12,7 @@ from app.assembly import Parts
 from app.domain.errors import LedgerUnavailable
 from app.domain.work import CHECK_TASK, SWEEP_TASK, Item, Step, task_name
 from app.logs import add_to_work, begin_work
+from app.pipeline.archive import archive_settled
 from app.pipeline.manifest import write_manifest
 from app.pipeline.mirror import mirror
 from app.pipeline.settle import settle
@@ -113,11 +114,12 @@ def sweep_ledger() -> None:
 
 @app.task(name=CHECK_TASK, throws=(LedgerUnavailable,))
 def check_outside() -> None:
-    """See whether the bucket can be reached, what is left in the vendor's account, and what is left over in the bucket; and bring
-    the ledger's lists up to date."""
+    """See whether the bucket can be reached, what is left in the vendor's account, and what is left over in the bucket; bring the
+    ledger's lists up to date, and have leave what is settled for long."""
     use = parts()
     refresh_lists(use.ledger)
     check_bucket(use.ledger, use.bucket, use.settings.sweep_every)
     if use.vendor is not None:
         check_account(use.ledger, use.vendor, use.settings.credits_warn_below)
     sweep_parts(use.ledger, use.bucket, use.settings.s3_prefix)
+    archive_settled(use.ledger, use.bucket, use.settings.s3_prefix, use.settings.keep_days, use.settings.sweep_every)

@@ -255,16 +255,18 @@ class S3Bucket:
             if _etag(answer.get("ETag", "")) != md5 and hash_object(self.client, self.name, key) != sha256:
                 raise self._unconfirmed(key, "what it has is not what was sent")
 
-    def get_json(self, key: str) -> str | None:
+    def get_json(self, key: str, *, soon: bool = False) -> str | None:
         """Read a JSON document; None if there is no such object.
 
+        :param soon: rather fail than wait for long: quick steps wait behind this one
         :raises StoreUnavailable: also where the keys may not list the bucket, since the store then hides what is missing
         """
         with self._faults("read", key):
+            client = self._quick_client() if soon else self.client
             try:
-                with closing(self.client.get_object(Bucket=self.name, Key=key)["Body"]) as body:
+                with closing(client.get_object(Bucket=self.name, Key=key)["Body"]) as body:
                     return body.read().decode()
-            except self.client.exceptions.NoSuchKey:
+            except client.exceptions.NoSuchKey:
                 return None
 
     def has(self, key: str) -> bool:

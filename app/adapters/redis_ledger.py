@@ -18,13 +18,15 @@ happened and puts it on the timeline. If the broker is on the same server, the s
     stats, health  counters and findings  turn:<name>   held by whoever does a periodic job now
      hour:<n>       counters of one hour   tally:<name>   how often something has happened lately
      faults         steps that keep failing revoked:<name> sessions that were ended
+                                          archived:<n>  names of generations that have left for the bucket
 """
 
+import hashlib
 import logging
 import math
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from importlib import resources
@@ -38,13 +40,15 @@ from redis.retry import Retry
 from app.adapters.celery_message import ID, ITEM, message_template
 from app.adapters.group_commit import GroupCommit
 from app.adapters.packing import pack, unpack
-from app.domain.errors import LedgerUnavailable
+from app.domain.archive import ReadManifest, bring_back, items_of, names_of, tokens_of
+from app.domain.errors import ArchiveUnavailable, LedgerUnavailable, StoreUnavailable
 from app.domain.events import post
 from app.domain.figures import Figures, Waiting
 from app.domain.finding import ALL, Filter
 from app.domain.generation import Generation
 from app.domain.health import Health
 from app.domain.ledger import CURSOR, Draft, Entry, Limit, Page, Pending, Recorded, Slot, Tick
+from app.domain.manifest_reading import UnreadableManifest, restore_submission
 from app.domain.news import FORMS, News, read_line, write_line
 from app.domain.overview import HOUR, HOURS_OF_DAY, AtRisk, Hour, Overview
 from app.domain.redis_state import FULL, RedisState, read_info
@@ -90,6 +94,7 @@ SCRIPTS = (
     "overview",
     "figures",
     "outgoing",
+    "archive",
 )
 REDIS_SCHEMES = frozenset({"redis", "rediss"})
 #: how often a transition is tried when others write to the same generation at the same time
@@ -123,6 +128,7 @@ class RedisLedger:
         fail_fast: bool = False,
         leaves_room: bool = False,
         events: bool = False,
+        read_manifest: ReadManifest | None = None,
         prefix: str = PREFIX,
     ) -> None:
         """Describe the connection; nothing is opened yet.
@@ -133,6 +139,7 @@ class RedisLedger:
         :param fail_fast: after a time-out, let calls fail at once for a moment: for a process whose threads must not all wait
         :param leaves_room: write nothing when Redis's memory is nearly full: for those who bring new work
         :param events: somebody is to be told what happens: put it into the outboxes
+        :param read_manifest: how to read the records of generations that have left for the bucket; None: it is not known here
         """
         self._redis = redis.Redis.from_url(
             url,
@@ -150,9 +157,11 @@ class RedisLedger:
         scripts = _read_scripts(prefix, *databases, here=self._outlet is None, leaves_room=leaves_room)
         made = [self._redis.register_script(text) for text in scripts]
         self._record, self._commit, self._pick, self._tick, self._wake, self._fault, *rest = made
-        self._reserve, self._slot, self._confirm, self._pause, self._overview, self._figures, self._outgoing = rest
+        self._reserve, self._slot, self._confirm, self._pause, self._overview, self._figures, *rest = rest
+        self._outgoing, self._archive = rest
         self._recording = GroupCommit(self._record_all)
         self._events = events
+        self._read_manifest = read_manifest
         self._silence = SILENCE if fail_fast else 0.0
         self._silent_until = 0.0
 
@@ -164,8 +173,10 @@ class RedisLedger:
         """See `Ledger.change`."""
         for _ in range(MOST_CONFLICTS):
             raw, draft = self._load(record_id)
-            before = _Before.of(raw, draft)
+            before, was = _Before.of(raw, draft), draft.is_archived and _dump(draft)
             result = transition(draft)
+            if was and focus is None and was == _dump(draft):
+                return result  # it stays where it is
             if self._write(_commit_args(record_id, before, draft, focus, events=self._events)):
                 return result
         raise LedgerUnavailable(f"{record_id} is being written to by too many at once")
@@ -287,6 +298,52 @@ class RedisLedger:
         noted = {"lists_version": str(LISTS_VERSION) if done else "", "lists_cursor": cursor}
         self._call(lambda: self._redis.hset(notes, mapping=cast(dict[Any, Any], noted)))
         return len(ids)
+
+    def walk(self, state: State, until: float, most: int) -> tuple[list[Generation], bool]:
+        """See `Ledger.walk`."""
+        notes, place = f"{self._prefix}health", f"walk:{state}"
+        cursor = cast(str | None, self._call(lambda: self._redis.hget(notes, place)))
+        page = self.page(state, most, cursor or None, Filter(until=until))
+        self._call(lambda: self._redis.hset(notes, place, page.cursor or ""))
+        return [record for record in page.generations if isinstance(record, Generation)], page.cursor is not None
+
+    def archive(self, generation: Generation) -> bool:
+        """See `Ledger.archive`."""
+        task_id = generation.task_id
+        raw, draft = self._load(task_id)
+        if not raw or draft.generation != generation or draft.pending:
+            return False
+        ids, raws, tokens = [task_id], [raw], list(tokens_of(generation))
+        if generation.submission:
+            sub_raw, of = self._load(generation.submission)
+            if of.pending or (of.submission and (not of.submission.linked or of.submission.agenda(pending=False))):
+                return False
+            ids, raws = [*ids, generation.submission], [*raws, sub_raw]
+            tokens += [of.submission.token] if of.submission else []
+        names = names_of(generation)
+        keys = [f"alias:{name}" for name in names] + [f"token:{token}" for token in tokens if token]
+        args = [
+            *_counted(list(zip(ids, raws, strict=True))),
+            *_counted(list(names.items())),
+            *_counted([(name,) for name in Standing.of(generation).lists]),
+            *_counted([(str(item),) for item in items_of(generation)]),
+            *_counted([(key,) for key in keys]),
+        ]
+        return bool(self._call(lambda: self._archive(args=args)))
+
+    def list_archived(self) -> Iterator[str]:
+        """See `Ledger.list_archived`."""
+        place, seen = 0, set[str]()  # SCAN gives some keys twice
+        while True:
+            place, found = self._call(partial(self._redis.scan, place, f"{self._prefix}archived:*", 1000))
+            pipeline = self._redis.pipeline(transaction=False)
+            for key in set(found) - seen:
+                pipeline.hgetall(key)
+            seen |= set(found)
+            for names in self._call(pipeline.execute):
+                yield from (name for name, leads_to in names.items() if not leads_to)
+            if not place:
+                return
 
     def count(self) -> dict[State, int]:
         """How many generations are in each state."""
@@ -411,10 +468,10 @@ class RedisLedger:
                 pipeline.zrange(self._key(index, lane), 0, 0, withscores=True)
         pipeline.zrange(f"{self._prefix}untold", 0, 0, withscores=True)
         pipeline.zcard(f"{self._prefix}untold")
-        (seconds, _), facts, faults, *firsts, untold = self._call(pipeline.execute)
+        (seconds, micros), facts, faults, *firsts, untold = self._call(pipeline.execute)
         *waiting, since = [first[0][1] if first else None for first in firsts]
         lanes = waiting[: len(Lane)], waiting[len(Lane) :]
-        return _read_health(float(seconds), facts, faults, *lanes, untold=(untold, since or 0.0))
+        return _read_health(seconds + micros / 1e6, facts, faults, *lanes, untold=(untold, since or 0.0))
 
     def server_state(self) -> RedisState | None:
         """See `app.domain.redis_state.KeptInRedis.server_state`."""
@@ -468,7 +525,34 @@ class RedisLedger:
             draft.submission = Submission.model_validate_json(unpack(raw))
         elif raw:
             draft.generation = Generation.model_validate_json(unpack(raw))
+        else:
+            self._look_in_archive(draft)
         return raw or "", draft
+
+    def _look_in_archive(self, draft: Draft) -> None:
+        """Have what is not in Redis from the bucket, if it has left for there."""
+        name = draft.record_id
+        shelf = self._key("archived", hashlib.sha1(name.encode(), usedforsecurity=False).hexdigest()[:4])
+        leads_to = cast(str | None, self._call(lambda: self._redis.hget(shelf, name)))
+        if leads_to is None:
+            return
+        if is_submission_id(name):
+            # Whether its generation has been brought back meanwhile or not.
+            generation = self._load(leads_to)[1].generation
+            draft.submission = restore_submission(generation) if generation else None
+            if draft.submission is None:
+                raise ArchiveUnavailable(f"{name} has brought about {leads_to}, which is not known any more")
+        elif not leads_to:
+            draft.generation = self._fetch(name, draft.now)
+        draft.is_archived = draft.record is not None
+
+    def _fetch(self, task_id: str, now: float) -> Generation:
+        if self._read_manifest is None:
+            raise ArchiveUnavailable(f"{task_id} is in the bucket alone, and the way there is not known here")
+        try:
+            return bring_back(task_id, self._read_manifest(task_id), now)
+        except (StoreUnavailable, UnreadableManifest) as error:
+            raise ArchiveUnavailable(f"{task_id} is in the bucket alone, and cannot be read: {error}") from None
 
     def _write(self, args: list[str | int]) -> bool:
         """Commit; False: somebody else has written in between."""
@@ -598,7 +682,7 @@ class _Before:
     @classmethod
     def of(cls, raw: str, draft: Draft) -> Self:
         record, seen = draft.record, len(draft.pending)
-        if record is None:
+        if record is None or not raw:
             return cls(raw, seen, Standing(), frozenset(), {})
         return cls(raw, seen, Standing.of(record), frozenset(record.agenda(pending=seen > 0)), record.bills())
 
@@ -635,6 +719,7 @@ def _commit_args(
         text,
         before.seen,
         draft.settled,
+        int(draft.is_archived),
         *_counted(lists),
         *_counted(items),
         len(kept),
@@ -645,6 +730,11 @@ def _commit_args(
         *_counted([(name, f"{amount:.12g}") for name, amount in tally(news).items()]),
         str(focus) if focus and not _is_claimed(after, focus) else "",
     ]
+
+
+def _dump(draft: Draft) -> str:
+    record = draft.record
+    return f"{draft.settled} {record.model_dump_json() if record else ''}"
 
 
 def _is_claimed(record: Generation | Submission | None, item: Item) -> bool:
@@ -691,6 +781,9 @@ def _read_health(
         credits_error=facts.get("credits_error", ""),
         untold=untold[0],
         untold_for=_age(now, untold[1]),
+        archived_at=float(facts["archived_at"]) if "archived_at" in facts else None,
+        archive_error=facts.get("archive_error", ""),
+        archive_error_at=float(facts["archive_error_at"]) if "archive_error_at" in facts else None,
     )
 
 

@@ -20,6 +20,7 @@ from app.domain.policy import Policy
 from app.domain.sheet import write_line
 from app.domain.view import show_time
 from app.domain.work import Step
+from app.pipeline.rebuild import map_in_threads
 from app.settings import Settings, load_or_exit
 
 EXIT_SUSPICIOUS = 1
@@ -59,27 +60,33 @@ def _read_since(_context: click.Context, _parameter: click.Parameter, value: str
     "--since", metavar="DATE", callback=_read_since, help="Only what is tracked since a date or ISO 8601 time (UTC)."
 )
 @click.option("--suspicious", "only_suspicious", is_flag=True, help="List only what is suspicious.")
+@click.option("--archived", "with_archived", is_flag=True, help="Also what has left Redis: reads its manifests.")
 @shows_errors
-def audit(as_json: bool, as_csv: bool, since: float | None, only_suspicious: bool) -> None:
+def audit(as_json: bool, as_csv: bool, since: float | None, only_suspicious: bool, with_archived: bool) -> None:
     """Show what credits went into and what came of it.
 
     What is suspicious comes first: charged but failed, bought twice, charged more than the price, downgraded, never
     delivered. It is shown with ids, times, messages and hashes, to be sent to the vendor's support as it is. Totals are
-    always of everything.
+    always of everything that is looked at: what is settled for REELKEEP_KEEP_DAYS is in the bucket alone.
     """
     if as_json and as_csv:
         raise click.UsageError("give --json or --csv, not both")
     settings = load_or_exit()
     ledger = open_ledger(settings)
-    console, total = make_console(), sum(ledger.count().values())
+    archived = int(ledger.stats().get("archived", 0))
+    console, total = make_console(), sum(ledger.count().values()) + (archived if with_archived else 0)
     beside = None if as_json or as_csv else console
-    rows = show_progress(read_rows(ledger, settings.policy, since), "examined", total, streams=as_csv, beside=beside)
+    found = read_rows(ledger, settings.policy, since, with_archived=with_archived)
+    rows = show_progress(found, "examined", total, streams=as_csv, beside=beside)
     if as_csv:
         totals = _print_csv(rows, only_suspicious)
     elif as_json:
         totals = _print_json(rows, only_suspicious, ledger, settings)
     else:
         totals = _print_table(console, rows, only_suspicious, ledger, settings)
+        if archived and not with_archived:
+            advice = "older, and in the bucket alone: --archived looks at them too"
+            console.print(Text(f"archived     {plural(archived, 'generation')}, {advice}"), soft_wrap=True)
     if totals.suspects:
         sys.exit(EXIT_SUSPICIOUS)
 
@@ -87,24 +94,35 @@ def audit(as_json: bool, as_csv: bool, since: float | None, only_suspicious: boo
 # --- reading ---------------------------------------------------------------------------------------------------------------
 
 
-def read_rows(ledger: RedisLedger, policy: Policy, since: float | None) -> Iterator[Row]:
+def read_rows(
+    ledger: RedisLedger, policy: Policy, since: float | None, *, with_archived: bool = False
+) -> Iterator[Row]:
     """Every row once, the suspicious first, newest first in each part. Keeps no more than the ids of the suspicious.
 
     :param since: epoch seconds; only what is tracked since then
+    :param with_archived: also what is in the bucket alone
     :raises LedgerUnavailable:
     """
     # Twice, for what is suspicious may stand on the last page. A row that becomes so in between is given where it is found.
     suspicious: set[str] = set()
-    for row in _examine_all(ledger, policy, since):
+    for row in _examine_all(ledger, policy, since, with_archived):
         if row.findings:
             suspicious.add(_name(row))
             yield _add_sending(row, ledger)
-    for row in _examine_all(ledger, policy, since):
+    for row in _examine_all(ledger, policy, since, with_archived):
         if _name(row) not in suspicious:
             yield _add_sending(row, ledger)
 
 
-def _examine_all(ledger: RedisLedger, policy: Policy, since: float | None) -> Iterator[Row]:
+def _examine_all(ledger: RedisLedger, policy: Policy, since: float | None, with_archived: bool) -> Iterator[Row]:
+    yield from _examine_kept(ledger, policy, since)
+    if with_archived:
+        for draft in map_in_threads(ledger.read, ledger.list_archived()):
+            if draft.generation is not None and (since is None or draft.generation.tracked_at >= since):
+                yield examine(draft.generation, policy)
+
+
+def _examine_kept(ledger: RedisLedger, policy: Policy, since: float | None) -> Iterator[Row]:
     cursor: str | None = None
     while True:
         page = ledger.page(None, PAGE, cursor)
@@ -169,8 +187,8 @@ def _print_json(rows: Iterator[Row], only_suspicious: bool, ledger: RedisLedger,
         totals = totals.plus(row)
         if row.findings or not only_suspicious:
             shown.append(describe_row(row))
-    account = _read_account(ledger, settings)
-    print(json.dumps({"rows": shown, "totals": describe_totals(totals), "account": account}))
+    account, archived = _read_account(ledger, settings), int(ledger.stats().get("archived", 0))
+    print(json.dumps({"rows": shown, "totals": describe_totals(totals), "account": account, "archived": archived}))
     return totals
 
 

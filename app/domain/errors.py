@@ -3,6 +3,7 @@
     ReelkeepError
     ├── Transient            try again later; nothing was decided
     │   ├── LedgerUnavailable    Redis is down or silent
+    │   │   └── ArchiveUnavailable   a record is in the bucket alone, which cannot be read
     │   ├── VendorUnreachable    no usable answer from the vendor
     │   │   └── VendorBusy           its rate limit was hit
     │   ├── StoreUnavailable     the bucket refused or did not confirm
@@ -31,6 +32,10 @@ class Permanent(ReelkeepError):
 
 class LedgerUnavailable(Transient):
     """Redis is down, silent or refuses to write."""
+
+
+class ArchiveUnavailable(LedgerUnavailable):
+    """What is asked for has left Redis for its manifest in the bucket, and that cannot be read now."""
 
 
 class VendorUnreachable(Transient):

@@ -126,6 +126,14 @@ class Generation(Teller):
         return self.doubt_since is not None or not (self.given_up or self.verdict is Progress.FAILED)
 
     @property
+    def settled_at(self) -> float | None:
+        """When the last thing happened to it, if it is complete or has failed and nothing is left to do; None: it is not."""
+        end = {State.COMPLETE: self.complete_at, State.FAILED: self.verdict_at}.get(self.state)
+        if end is None or self.changes != self.written or self.agenda(pending=False):
+            return None
+        return max(end, self.heard_at or 0.0)
+
+    @property
     def all_ended(self) -> bool:
         """Nothing is left to fetch or to buy."""
         decided = self.given_up or self.verdict is Progress.FAILED or bool(self.renditions)

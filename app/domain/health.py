@@ -6,6 +6,8 @@ from app.domain.checkup import tell_duration
 
 #: seconds that an event may wait for the user's receiver before that is worth a warning: more than between two tries
 PATIENCE = 900.0
+#: seconds for which a finding of the archive's rounds is news: the next round finds it again
+ARCHIVE_NEWS = 3 * 3600.0
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,17 @@ class Health:
     untold: int = 0
     untold_for: float = 0.0
 
+    #: when all that is settled for long was last looked at, and what of it could not leave for the bucket, and when
+    archived_at: float | None = None
+    archive_error: str = ""
+    archive_error_at: float | None = None
+
+    def warn_of_account(self, below: float | None) -> str:
+        """What is wrong with the vendor's account; empty if nothing is, as far as is known. :param below: credits"""
+        if self.credits is not None and below is not None and self.credits < below:
+            return f"{self.credits:.12g} credits left, less than REELKEEP_CREDITS_WARN_BELOW ({below:.12g}): top up"
+        return f"the balance could not be read: {self.credits_error}" if self.credits_error else ""
+
     @property
     def warn_of_receiver(self) -> str:
         """What is wrong with the user's receiver of events; empty if nothing is, as far as is known."""
@@ -38,8 +51,9 @@ class Health:
         age = tell_duration(self.untold_for)
         return f"your receiver has not taken the oldest event for {age}; generations whose events wait: {self.untold:,}"
 
-    def warn_of_account(self, below: float | None) -> str:
-        """What is wrong with the vendor's account; empty if nothing is, as far as is known. :param below: credits"""
-        if self.credits is not None and below is not None and self.credits < below:
-            return f"{self.credits:.12g} credits left, less than REELKEEP_CREDITS_WARN_BELOW ({below:.12g}): top up"
-        return f"the balance could not be read: {self.credits_error}" if self.credits_error else ""
+    @property
+    def warn_of_archive(self) -> str:
+        """What is settled and cannot leave for the bucket; empty if nothing was found of late."""
+        if self.archive_error_at is None or self.now - self.archive_error_at > ARCHIVE_NEWS:
+            return ""
+        return f"what is settled stays in Redis after REELKEEP_KEEP_DAYS: {self.archive_error}"

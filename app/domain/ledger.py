@@ -1,6 +1,6 @@
 """The ledger as the pipeline sees it: the record of all generations, and the index of what is due."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol, TypeVar
@@ -93,6 +93,8 @@ class Draft:
     submission: Submission | None = None
     #: the id that was asked for
     record_id: str = ""
+    #: its record is in the bucket alone; it comes back with the first change
+    is_archived: bool = False
 
     @property
     def record(self) -> Generation | Submission | None:
@@ -143,7 +145,8 @@ class Limit:
 
 
 class Ledger(Protocol):
-    """The record. Every method raises LedgerUnavailable when Redis is down, silent or refuses."""
+    """The record. Every method raises LedgerUnavailable when Redis is down, silent or refuses; `read` and `change` also where
+    a generation's record is in the bucket alone, and cannot be read."""
 
     def record(self, task_id: str | None, token: str | None, entry: Entry) -> Recorded:
         """Record a callback, index it and enqueue its settling, in one atomic step."""
@@ -211,6 +214,24 @@ class Ledger(Protocol):
 
         Gives how many were looked at: none, once it has come through.
         """
+        ...
+
+    def walk(self, state: State, until: float, most: int) -> tuple[list[Generation], bool]:
+        """Generations in a state that are tracked since before a time, as many in each call, each call going on where the one
+        before has ended. Gives some, and whether there are more: if not, the next call begins anew."""
+        ...
+
+    def archive(self, generation: Generation) -> bool:
+        """Remove everything of a settled generation, and of the submission that it has come of, but its names: by these `read`
+        and `change` know it, and have its record from its manifest, as if it had never left.
+
+        :param generation: as it was judged
+        :return: False: something has happened to it since
+        """
+        ...
+
+    def list_archived(self) -> Iterator[str]:
+        """The vendor's ids of all generations that have left, in no order."""
         ...
 
     def tally(self, name: str, window: float) -> tuple[int, float]:

@@ -103,6 +103,9 @@ class Rendition(BaseModel):
     #: orders that the vendor took, the present one not counted, and what they are reckoned to have cost in credits
     former: int = 0
     former_cost: float = 0.0
+    #: what callbacks about them are known by: the vendor's ids with the numbers of the orders, and the tokens in the URLs
+    former_aliases: list[tuple[str, int]] = Field(default_factory=list)
+    former_tokens: list[str] = Field(default_factory=list)
     key: str = ""
     bytes: int | None = None
     sha256: str = ""
@@ -167,6 +170,9 @@ class Rendition(BaseModel):
         self.last_asked = self.order.asked_at
         self.former += self.order.taken
         self.former_cost += self.order.cost if self.order.taken else 0.0
+        if self.order.alias:
+            self.former_aliases.append((self.order.alias, self.orders))
+        self.former_tokens.append(self.order.token)
         self.order = None
 
     def end(self, state: RenditionState, error: str = "") -> None:

@@ -19,6 +19,7 @@
 | `retries` | retries that users asked for |
 | `events:<delivered, postponed, dropped>` | events: taken by the receiver, failed attempts, given up |
 | `sweeps`, `rescued` | sweeps; messages that were lost and sent again |
+| `archived` | generations whose record is in the bucket alone: falls when one comes back |
 """
 
 from collections import Counter

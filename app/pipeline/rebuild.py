@@ -101,11 +101,11 @@ def rebuild(site: Site) -> Iterator[Rebuilt]:
     """
     folders = groupby(site.bucket.keys(site.prefix), key=lambda key: key.removeprefix(site.prefix).partition("/")[0])
     named = ((task_id, frozenset(keys)) for task_id, keys in folders if is_task_id(task_id))
-    found = _map_in_threads(lambda folder: _rebuild_folder(site, *folder), named)
+    found = map_in_threads(lambda folder: _rebuild_folder(site, *folder), named)
     return (one for one in found if one.outcome is not Outcome.FOREIGN)
 
 
-def _map_in_threads(work: Callable[[T], S], items: Iterable[T]) -> Iterator[S]:
+def map_in_threads(work: Callable[[T], S], items: Iterable[T]) -> Iterator[S]:
     """Do the same with all, a few at a time, and give what comes of it in order."""
     running: deque[Future[S]] = deque()
     with ThreadPoolExecutor(THREADS) as pool:

@@ -8,6 +8,7 @@ from flask import Flask, Response
 from werkzeug.exceptions import HTTPException
 
 from app.adapters.celery_outlet import CeleryOutlet
+from app.adapters.manifest_link import read_by_link
 from app.adapters.presign import Presigner
 from app.adapters.redis_ledger import RedisLedger
 from app.adapters.signature import verify
@@ -31,6 +32,7 @@ REDIS_TIMEOUT = 0.8
 
 def create_app(settings: Settings) -> Flask:
     """The application for these settings. Nothing is connected yet."""
+    presigner = _find_presigner(settings)
     ledger = RedisLedger(
         settings.redis_url,
         broker_url=settings.broker,
@@ -39,6 +41,7 @@ def create_app(settings: Settings) -> Flask:
         fail_fast=True,
         leaves_room=True,
         events=bool(settings.events_url),
+        read_manifest=read_by_link(presigner, settings.s3_prefix, os.environ) if presigner else None,
     )
     return build_app(settings, ledger)
 
@@ -67,13 +70,16 @@ def build_app(settings: Settings, ledger: Ledger) -> Flask:
     )
     app.register_blueprint(metrics_routes(ledger, settings))
     app.register_blueprint(openapi_routes())
-    # boto3's own variables, as far as they are in the environment: see app/adapters/presign.py.
-    presigner = Presigner.from_environment(settings.s3_bucket, os.environ)
-    app.register_blueprint(dashboard_routes(ledger, settings, access, presigner))
+    app.register_blueprint(dashboard_routes(ledger, settings, access, _find_presigner(settings)))
     app.register_error_handler(Problem, on_problem)
     app.register_error_handler(HTTPException, on_http_exception)
     app.register_error_handler(LedgerUnavailable, _on_ledger_unavailable)
     return app
+
+
+def _find_presigner(settings: Settings) -> Presigner | None:
+    """By boto3's own variables, as far as they are in the environment: see app/adapters/presign.py."""
+    return Presigner.from_environment(settings.s3_bucket, os.environ)
 
 
 def _on_ledger_unavailable(error: LedgerUnavailable) -> Response:

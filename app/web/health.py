@@ -43,7 +43,10 @@ def health_routes(ledger: Ledger, sweep_every: float, deadline: float, warn_belo
         body: ReadyView = {
             "status": "ready" if ready else "not ready",
             "checks": {name: problem or "ok" for name, problem in checks.items()},
-            "warnings": [*_pick(remarks, Level.WARNING), *filter(None, [health.warn_of_receiver])],
+            "warnings": [
+                *_pick(remarks, Level.WARNING),
+                *filter(None, [health.warn_of_receiver, health.warn_of_archive]),
+            ],
             # Whether, and not how much: anybody may ask here.
             "account": "needs a look: GET /account" if health.warn_of_account(warn_below) else "ok",
         }

@@ -160,6 +160,8 @@ def _show_state(figures: Figures) -> Iterator[Metric]:
     yield _gauge("generations_at_risk", "Generations that are overdue or keep failing.", figures.at_risk)
     text = "Generations and submissions of which something may or may not have been bought."
     yield _gauge("generations_uncertain", text, figures.uncertain)
+    text = "Generations whose record has left Redis for the bucket: REELKEEP_KEEP_DAYS."
+    yield _gauge("generations_archived", text, figures.tallies.get("archived", 0))
 
 
 def _show_health(figures: Figures, settings: Settings) -> Iterator[Metric]:

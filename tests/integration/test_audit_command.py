@@ -176,7 +176,7 @@ def test_json_has_the_suspicious_first_and_adds_up(reelkeep: Run, situations: Re
     run = reelkeep("--json")
     assert (run.exit_code, run.stderr) == (1, "")
     document = json.loads(run.stdout)
-    assert document.keys() == {"rows", "totals", "account"}
+    assert document.keys() == {"rows", "totals", "account", "archived"}
     rows = document["rows"]
     assert [row["taskId"] or row["id"] for row in rows] == [*SUSPICIOUS, "-fine", "waiting"]
     assert [row["suspicious"] for row in rows] == [True] * 8 + [False] * 2

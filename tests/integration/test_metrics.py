@@ -154,7 +154,7 @@ def test_neither_ids_nor_words_of_users_are_in_it(app: Flask, ledger: RedisLedge
 def test_every_tally_is_shown() -> None:
     rows = [line.split("|")[1] for line in (tallies.__doc__ or "").splitlines() if line.startswith("| `")]
     told = {name.partition(":")[0] for row in rows for name in re.findall(r"`([^`]+)`", row)}
-    assert told == {*COUNTERS, "credits", "latency", "latency_sum", "latency_count"}
+    assert told == {*COUNTERS, "archived", "credits", "latency", "latency_sum", "latency_count"}
 
 
 def test_a_tally_of_a_newer_version_does_no_harm(app: Flask, client: redis.Redis) -> None:

@@ -27,7 +27,7 @@ from app.domain.urls import Urls
 from app.domain.vendor import OrderAnswer, OrderProgress, Progress, Verdict
 from app.domain.view import describe
 from app.domain.work import Item, Kind, Step
-from app.embedded import free_port, running, s3_environment, s3_server
+from app.embedded import free_port
 from app.pipeline.manifest import manifest_key, render
 from app.pipeline.rebuild import Archive, Outcome, Rebuilt, Site, rebuild
 from app.pipeline.submit import Acceptance, accept
@@ -35,41 +35,12 @@ from app.pipeline.track import look_up
 from app.simulator.server import Options, Simulator
 from tests.integration.desk import QUICK, Desk
 
-KEYS = {"access_key": "reelkeep", "secret_key": "made-up-secret"}
 POLICY = Policy()
 #: 2026-08-06T06:57:57Z
 THEN = 1785999477.0
 VIDEO = Media("video/mp4", "mp4", 1280, 720, 8.0, True)
 URLS = Urls(result=("https://x/0.mp4",))
 Run = Callable[..., Result]
-
-
-@pytest.fixture(scope="module")
-def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, Path]]:
-    """The port of an S3 server, and the folder behind it."""
-    folder, port = tmp_path_factory.mktemp("s3"), free_port()
-    with running(s3_server(folder / "data", port, **KEYS), folder / "log"):
-        yield port, folder / "data"
-
-
-@pytest.fixture
-def reels(
-    s3: tuple[int, Path], monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
-) -> Iterator[tuple[S3Bucket, Path]]:
-    """An empty bucket, and the folder behind it."""
-    port, folder = s3
-    for name, value in s3_environment(port, **KEYS).items():
-        monkeypatch.setenv(name, value)
-    name = f"reels-{random.Random(request.node.name).randrange(10**12)}"
-    bucket = S3Bucket(name)
-    bucket.client.create_bucket(Bucket=name)
-    yield bucket, folder / name
-    bucket.client.close()
-
-
-@pytest.fixture
-def bucket(reels: tuple[S3Bucket, Path]) -> S3Bucket:
-    return reels[0]
 
 
 @pytest.fixture

@@ -70,6 +70,7 @@ def test_the_defaults_are_those_of_the_table() -> None:
         "retry_base": 2,
         "retry_max": 600,
         "link_lifetime": 1209600,
+        "keep_days": 90,
         "log_format": "auto",
         "events_url": "",
         "events_secret": (),

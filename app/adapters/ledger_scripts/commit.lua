@@ -1,5 +1,6 @@
 -- Writes a generation, or a submission, and its entries in the indexes, if it is still what the transition read.
--- ARGV: id, record as read, record as written, callbacks as read, callbacks settled, and each with a count before it:
+-- ARGV: id, record as read, record as written, callbacks as read, callbacks settled, 1 if the record was read from the bucket,
+--       and each with a count before it:
 --       pairs (list, score or empty), triples (item, at or empty, place or empty), history entries, pairs (alias key, name),
 --       pairs (account, credits), triples (time of news, what it is, 1 if repeats are folded), pairs (tally, amount);
 --       last, without a count: the item that came through
@@ -22,11 +23,21 @@ local current = redis.call('GET', record) or ''
 if current ~= before and current == after then return {'written'} end
 if current ~= before then return {'conflict'} end
 if redis.call('LLEN', inbox) ~= tonumber(ARGV[4]) then return {'conflict'} end
+-- What has left for the bucket is brought back from there, and never begun anew.
+if before == '' and after ~= '' then
+  local leads_to = find_archived(id)
+  local is_archived = leads_to and not string.find(leads_to, '/') or false
+  if is_archived ~= (ARGV[6] == '1') then return {'conflict'} end
+  if is_archived and not is_submission(id) then
+    redis.call('HDEL', archive_key(id), id)
+    redis.call('HINCRBY', P .. 'stats', 'archived', -1)
+  end
+end
 
 if after ~= before then redis.call('SET', record, after) end
 if tonumber(ARGV[5]) > 0 then redis.call('LTRIM', inbox, ARGV[5], -1) end
 
-local at = 6
+local at = 7
 local function take()
   at = at + 1
   return ARGV[at - 1]

@@ -111,6 +111,11 @@ local function is_submission(id) return string.find(id, '^sub_[0-9a-f]+$') and #
 local function record_key(id) return P .. (is_submission(id) and 'sub:' or 'gen:') .. id end
 local function item_of(id) return (is_submission(id) and 'submit/' or 'settle/') .. id end
 
+-- The names of what has left for the bucket: of a generation's own id it says nothing, of any other name where it leads (a
+-- submission: to its generation; the vendor's id of an upgrade: to its order). In many small hashes, since those take little room.
+local function archive_key(name) return P .. 'archived:' .. string.sub(redis.sha1hex(name), 1, 4) end
+local function find_archived(name) return redis.call('HGET', archive_key(name), name) end
+
 -- Books what something costs on a day: `for:<name>` beside the totals of the day and of the name's step.
 local function book(day, name, credits)
   local key = P .. 'budget:' .. day

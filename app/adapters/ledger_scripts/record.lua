@@ -17,11 +17,15 @@ local function record(task_id, token, entry)
     name = redis.call('GET', P .. 'alias:' .. task_id) or task_id
   end
   local id, upgrade = string.match(name, '^([^/]+)/?(.*)$')
+  local is_known = redis.call('EXISTS', record_key(id)) == 1
+  -- The vendor's id of an upgrade whose generation has left for the bucket leads there still.
+  local leads_to = not is_known and find_archived(id) or ''
+  if leads_to ~= '' then id, upgrade = string.match(leads_to, '^([^/]+)/?(.*)$') end
 
   -- Beyond the cap a callback is only a reason to look again, which the item in the index already is.
   local inbox = P .. 'inbox:' .. id
   if redis.call('RPUSH', inbox, upgrade .. ' ' .. entry) > most then redis.call('RPOP', inbox) end
-  enqueue_once(item_of(id), redis.call('EXISTS', record_key(id)) == 1 and now or now + wait)
+  enqueue_once(item_of(id), is_known and now or now + wait)
   return 'recorded'
 end
 

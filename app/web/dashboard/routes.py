@@ -15,7 +15,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as BaseResponse
 
 from app.adapters.presign import Presigner
-from app.domain.errors import LedgerUnavailable
+from app.domain.errors import ArchiveUnavailable, LedgerUnavailable
 from app.domain.generation import Generation
 from app.domain.ledger import Ledger
 from app.domain.requests import explain as explain_faults
@@ -330,6 +330,8 @@ def dashboard_routes(ledger: Ledger, settings: Settings, access: Access, presign
     @routes.errorhandler(LedgerUnavailable)
     def on_ledger_unavailable(error: LedgerUnavailable) -> BaseResponse:
         log_event("request.refused", error=str(error))
+        if isinstance(error, ArchiveUnavailable):
+            return show_error(HTTPStatus.SERVICE_UNAVAILABLE, f"{error}.", {"Retry-After": "5"})
         sentence = f"{error}. Nothing can be shown until it does; callbacks are answered 503, and the vendor brings them again."
         return show_error(HTTPStatus.SERVICE_UNAVAILABLE, sentence, {"Retry-After": "5"})
 
