@@ -24,12 +24,14 @@ from workers import transport
 from workers.alarm import Alarm
 from workers.configuration import configure
 from workers.departure import Departure
+from workers.gathering import Gathering
 from workers.postman import Postmen
 
 transport.install()
 settings = load_or_exit("bucket")
 app = Celery("reelkeep", include=["workers.tasks"])
 app.conf.update(configure(settings))
+app.steps["consumer"].add(Gathering)
 
 _lock = threading.Lock()
 _parts: list[Parts] = []

@@ -185,6 +185,12 @@ class RedisLedger:
         """See `Ledger.pick`."""
         return str(self._call(lambda: self._pick(args=[str(item), LOST_AFTER])))
 
+    def pick_next(self, done: Item) -> str:
+        """See `Ledger.pick_next`."""
+        if self._outlet is not None:
+            return ""
+        return str(self._call(lambda: self._pick(args=[str(done), LOST_AFTER, 1])))
+
     def read(self, record_id: str) -> Draft:
         """See `Ledger.read`."""
         return self._load(record_id)[1]

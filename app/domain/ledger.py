@@ -171,6 +171,13 @@ class Ledger(Protocol):
         """
         ...
 
+    def pick_next(self, done: Item) -> str:
+        """What to do next without waiting for a message, for a worker that is done with an item of the same lane.
+
+        A message is taken off the queue for it. Empty: nothing waits, or the queue is on another server.
+        """
+        ...
+
     def read(self, record_id: str) -> Draft:
         """A generation or a submission as it is now."""
         ...

@@ -11,7 +11,7 @@ from app.domain.ledger import Draft, Ledger
 from app.domain.policy import Policy
 from app.domain.ports import Bucket
 from app.domain.view import describe
-from app.domain.work import Item
+from app.domain.work import Item, Step
 from app.logs import add_to_work, log_event
 from app.pipeline.lease import insist, keep_alive
 from app.traces import span
@@ -21,11 +21,13 @@ FORMAT = 1
 
 
 @dataclass(frozen=True)
-class _Claim:
+class ManifestClaim:
+    """The right to write a manifest, and what it is to show."""
+
     fence: int
     changes: int
     complete_at: float | None
-    text: str
+    shown: Generation
 
 
 def write_manifest(item: Item, ledger: Ledger, bucket: Bucket, policy: Policy, prefix: str) -> None:
@@ -33,21 +35,29 @@ def write_manifest(item: Item, ledger: Ledger, bucket: Bucket, policy: Policy, p
 
     :raises LedgerUnavailable: nothing is lost, the work is due again when the claim lapses
     """
-    claim = ledger.change(item.task_id, lambda draft: _claim(draft, policy), focus=item)
+    claim = ledger.change(item.task_id, lambda draft: claim_manifest(draft, policy), focus=item)
     if claim is None:
         return
     add_to_work(attempt=claim.fence)
-    renew = partial(ledger.change, item.task_id, lambda draft: _renew(draft, claim, policy))
+    put_manifest(item.task_id, claim, ledger, bucket, policy, prefix)
+
+
+def put_manifest(
+    task_id: str, claim: ManifestClaim, ledger: Ledger, bucket: Bucket, policy: Policy, prefix: str
+) -> None:
+    """Write a manifest that was claimed: see `write_manifest`."""
+    item = Item(Step.MANIFEST, task_id)
+    renew = partial(ledger.change, task_id, lambda draft: _renew(draft, claim, policy))
     try:
         # Not handed over at the end of the process: an upload that hangs could take effect after a newer one.
         with keep_alive(renew, policy.lease / 3), span("put"):
-            bucket.put_json(manifest_key(prefix, item.task_id), claim.text)
+            bucket.put_json(manifest_key(prefix, task_id), render(claim.shown))
     except StoreUnavailable as error:
         reason, chance = str(error), random.random()
-        log_event("manifest.postponed", task_id=item.task_id, error=reason)
-        ledger.change(item.task_id, lambda draft: _postpone(draft, claim, reason, policy, chance), focus=item)
+        log_event("manifest.postponed", task_id=task_id, error=reason)
+        ledger.change(task_id, lambda draft: _postpone(draft, claim, reason, policy, chance), focus=item)
     else:
-        insist(partial(ledger.change, item.task_id, lambda draft: _finish(draft, claim), focus=item), policy.lease)
+        insist(partial(ledger.change, task_id, lambda draft: _finish(draft, claim), focus=item), policy.lease)
 
 
 def manifest_key(prefix: str, task_id: str) -> str:
@@ -60,7 +70,8 @@ def render(generation: Generation) -> str:
     return json.dumps({"format": FORMAT, **describe(generation)}, indent=1, ensure_ascii=False) + "\n"
 
 
-def _claim(draft: Draft, policy: Policy) -> _Claim | None:
+def claim_manifest(draft: Draft, policy: Policy) -> ManifestClaim | None:
+    """Claim the writing of a draft's manifest. None: it is not due, or in other hands."""
     generation = draft.generation
     if generation is None:
         return None
@@ -69,18 +80,18 @@ def _claim(draft: Draft, policy: Policy) -> _Claim | None:
         return None
     complete_at = generation.completion(draft.now)
     shown = generation.model_copy(update={"complete_at": complete_at, "manifest_error": ""})
-    return _Claim(fence, generation.changes, complete_at, render(shown))
+    return ManifestClaim(fence, generation.changes, complete_at, shown)
 
 
-def _finish(draft: Draft, claim: _Claim) -> None:
+def _finish(draft: Draft, claim: ManifestClaim) -> None:
     if draft.generation is not None:
         draft.generation.finish_manifest(claim.fence, claim.changes, claim.complete_at, draft.now)
 
 
-def _postpone(draft: Draft, claim: _Claim, error: str, policy: Policy, chance: float) -> None:
+def _postpone(draft: Draft, claim: ManifestClaim, error: str, policy: Policy, chance: float) -> None:
     if draft.generation is not None:
         draft.generation.postpone_manifest(claim.fence, error, draft.now, policy, chance)
 
 
-def _renew(draft: Draft, claim: _Claim, policy: Policy) -> bool:
+def _renew(draft: Draft, claim: ManifestClaim, policy: Policy) -> bool:
     return draft.generation is not None and draft.generation.manifest.renew(claim.fence, draft.now, policy.lease)

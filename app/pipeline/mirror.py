@@ -25,11 +25,12 @@ from app.domain.ports import Bucket, Download, Fetcher, Parts
 from app.domain.rendition import Rendition, RenditionState
 from app.domain.urls import Urls
 from app.domain.vendor import Vendor
-from app.domain.work import UPGRADES, Item, Kind
+from app.domain.work import UPGRADES, Item, Kind, Step
 from app.logs import add_to_work, log_event
 from app.pipeline import budget
 from app.pipeline.lease import insist, keep_alive
-from app.traces import span
+from app.pipeline.manifest import ManifestClaim, claim_manifest, put_manifest
+from app.traces import span, work_span
 
 #: upgrades, and the picture that comes with one
 BOUGHT = (*UPGRADES, Kind.IMAGE)
@@ -89,8 +90,8 @@ def mirror(
     parts = bucket.parts(parts_folder(prefix, item))
     with keep_alive(renew, policy.lease / 3, hand_over):
         outcome = _attempt(item, claim, ledger, fetcher, bucket, parts, vendor, policy, prefix)
-    finish = partial(ledger.change, item.task_id, lambda draft: _finish(draft, item, claim, outcome), focus=item)
-    rendition = insist(finish, policy.lease)
+    end = partial(ledger.change, item.task_id, lambda draft: _end(draft, item, claim, outcome, policy), focus=item)
+    rendition, manifest = insist(end, policy.lease)
     if rendition is not None and rendition.ended:
         with suppress(StoreUnavailable):  # the sweep finds pieces
             if parts.used or rendition.attempts > 1:
@@ -98,6 +99,9 @@ def mirror(
             if rendition.attempts > ANEW_EVERY and rendition.state is RenditionState.STORED:
                 bucket.parts(refused_prefix(prefix, item)).discard()  # rightly refused
     _log(item, rendition)
+    if manifest is not None:
+        with work_span(Step.MANIFEST, item.task_id):
+            put_manifest(item.task_id, manifest, ledger, bucket, policy, prefix)
 
 
 def parts_folder(prefix: str, item: Item) -> str:
@@ -328,6 +332,15 @@ def _finish(draft: Draft, item: Item, claim: _Claim, outcome: Outcome) -> Rendit
     if rendition.error and KEPT not in rendition.error:  # where the refused bytes are is said to the end
         rendition.error += "".join(claim.error.partition(KEPT)[1:])
     return rendition
+
+
+def _end(
+    draft: Draft, item: Item, claim: _Claim, outcome: Outcome, policy: Policy
+) -> tuple[Rendition | None, ManifestClaim | None]:
+    """Write the outcome. After the last rendition claim the manifest as well: another message, and another claim, are saved."""
+    rendition = _finish(draft, item, claim, outcome)
+    is_last = rendition is not None and draft.generation is not None and draft.generation.all_ended
+    return rendition, claim_manifest(draft, policy) if is_last else None
 
 
 def _log(item: Item, rendition: Rendition | None) -> None:

@@ -210,6 +210,18 @@ def test_a_worker_keeps_no_message_back_neither_of_what_it_does_nor_of_what_it_w
     wait_for(lambda: all(vendor.asked[task_id] for task_id in waiting))
 
 
+def test_under_a_backlog_one_message_is_a_turn_for_several_items(
+    broker: Broker, vendor: HeldVendor, worker: Process
+) -> None:
+    before = broker.received(worker, Step.SETTLE)
+    hold(vendor, broker)
+    waiting = broker.track(20)
+    vendor.open()
+    wait_for(lambda: all(vendor.asked[task_id] for task_id in waiting))
+    assert broker.received(worker, Step.SETTLE) - before < 1 + 20
+    assert ({vendor.asked[task_id] for task_id in waiting}, broker.client.llen(QUICK)) == ({1}, 0)
+
+
 def test_a_worker_is_one_process_of_threads(broker: Broker, worker: Process) -> None:
     assert psutil.Process(worker.process.pid).children() == []
     assert broker.inspect(worker, "stats")["pool"]["implementation"].endswith("thread:TaskPool")
@@ -322,11 +334,12 @@ def test_a_worker_that_holds_a_message_outlives_a_restart_of_redis(
     broker: Broker, vendor: HeldVendor, worker: Process, ending: signal.Signals
 ) -> None:
     # One message can be held all the same: somebody sends a task by hand, and for later.
-    held = broker.unacked()
+    held = len(broker.inspect(worker, "scheduled"))
     broker.celery.send_task(
         task_name(Step.SETTLE), kwargs={"item": "settle/by-hand"}, queue=QUICK, countdown=3600, ignore_result=True
     )
-    wait_for(lambda: broker.unacked() > held)
+    wait_for(lambda: len(broker.inspect(worker, "scheduled")) > held)
+    assert broker.unacked() == 0  # it was taken for good
     restart(broker, worker, ending)
     [after] = broker.track()
     wait_for(lambda: not worker.lives or vendor.asked[after])

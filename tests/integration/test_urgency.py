@@ -5,6 +5,7 @@ import random
 import pytest
 import redis
 
+from app.adapters.celery_outlet import CeleryOutlet
 from app.adapters.redis_ledger import LOST_AFTER, STRANGERS_WAIT, RedisLedger
 from app.domain.container import Media
 from app.domain.generation import Generation
@@ -238,3 +239,36 @@ def test_strangers_give_way_for_a_while_and_not_for_ever(ledger: RedisLedger, cl
     client.zincrby("reelkeep:urgent:quick", -STRANGERS_WAIT, "settle/stranger")  # an hour goes by
     ledger.record("known", None, entry())
     assert take_up(ledger, client, Lane.QUICK) == Item(Step.SETTLE, "stranger")
+
+
+def test_whoever_is_done_takes_the_next_with_a_message_of_its_own(ledger: RedisLedger, client: redis.Redis) -> None:
+    for number in range(3):
+        succeed(ledger, f"task-{number}", number * DAY)
+    done = [take_up(ledger, client, Lane.MIRROR)]
+    while done[-1] is not None and (text := ledger.pick_next(done[-1])):
+        done.append(Item.parse(text))
+    assert done == [rendition(f"task-{number}") for number in (2, 1, 0)]
+    assert (client.llen(Lane.MIRROR.queue), client.zcard("reelkeep:sent:mirror")) == (0, 0)
+    assert client.zcard("reelkeep:due:mirror") == 3  # in case that it dies
+
+
+def test_without_a_message_nothing_more_is_taken_up(ledger: RedisLedger, client: redis.Redis) -> None:
+    succeed(ledger, "task-1")
+    client.delete(Lane.MIRROR.queue)
+    assert ledger.pick_next(rendition("done")) == ""
+    assert client.zcard("reelkeep:sent:mirror") == 1
+
+
+def test_a_message_too_many_brings_nothing_more(ledger: RedisLedger, client: redis.Redis) -> None:
+    client.lpush(Lane.MIRROR.queue, "a message")
+    assert ledger.pick_next(rendition("done")) == ""
+    assert client.keys("*") == []
+
+
+def test_a_queue_on_another_server_is_left_to_its_messages(
+    ledger: RedisLedger, redis_url: str, client: redis.Redis
+) -> None:
+    succeed(ledger, "task-1")
+    elsewhere = RedisLedger(redis_url, broker_url="amqp://there", outlet=lambda: CeleryOutlet("amqp://there"))
+    assert elsewhere.pick_next(rendition("done")) == ""
+    assert (client.llen(Lane.MIRROR.queue), client.zcard("reelkeep:sent:mirror")) == (1, 1)

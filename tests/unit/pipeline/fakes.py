@@ -374,7 +374,7 @@ class MemoryBucket:
 
     def put_json(self, key: str, text: str) -> None:
         self.before_put_json()
-        if self.failure is not None:
+        if isinstance(self.failure, StoreUnavailable):  # a manifest is in conflict with nothing
             raise self.failure
         self.texts[key] = text
 

@@ -24,7 +24,7 @@ from app.domain.states import State
 from app.domain.urls import NO_URLS, Urls
 from app.domain.vendor import Progress, Verdict
 from app.domain.work import Item, Kind, Step
-from app.pipeline import lease
+from app.pipeline import lease, manifest
 from app.pipeline import mirror as module
 from app.pipeline.manifest import render
 from app.pipeline.mirror import LEAST_REFUSED, Renewal, mirror, object_key, renew_link
@@ -293,6 +293,39 @@ def test_after_a_conflict_a_retry_stores_what_is_fetched_then(attempt: Attempt) 
     attempt.ledger.change("t1", lambda draft: draft.generation and draft.generation.retry(draft.now))
     attempt.bucket.failure = None
     assert attempt.run().state is RenditionState.STORED
+
+
+def test_whoever_stores_the_last_file_writes_the_manifest(attempt: Attempt) -> None:
+    attempt.run()
+    assert json.loads(attempt.bucket.texts["veo/t1/manifest.json"]) == json.loads(render(_known(attempt.ledger)))
+    assert (_known(attempt.ledger).state, _known(attempt.ledger).manifest.at) == (State.COMPLETE, None)
+
+
+def test_while_another_file_is_missing_the_manifest_waits_in_its_own_queue(attempt: Attempt) -> None:
+    _known(attempt.ledger).hear(Verdict(Progress.SUCCEEDED, 200, "", Urls(result=(URL, OTHER))), "poll", 1000.0)
+    attempt.run()
+    known = _known(attempt.ledger)
+    assert (attempt.bucket.texts, known.manifest.leased) == ({}, False)
+    assert Item(Step.MANIFEST, "t1") in known.agenda(pending=False)
+
+
+def test_a_manifest_that_cannot_be_written_takes_nothing_from_the_file(attempt: Attempt) -> None:
+    def refuse() -> None:
+        raise StoreUnavailable("bucket b: cannot store: SlowDown")
+
+    attempt.bucket.before_put_json = refuse
+    assert attempt.run().state is RenditionState.STORED
+    assert (_known(attempt.ledger).state, _known(attempt.ledger).manifest.leased) == (State.MIRRORING, False)
+    assert Item(Step.MANIFEST, "t1") in _known(attempt.ledger).agenda(pending=False)
+
+
+def test_a_manifest_that_cannot_be_made_takes_nothing_from_the_file(
+    attempt: Attempt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(manifest, "describe", lambda generation: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        attempt.run()
+    assert _first(attempt.ledger).state is RenditionState.STORED
 
 
 def test_size_and_sha256_of_what_is_stored_are_in_the_manifest(attempt: Attempt) -> None:
