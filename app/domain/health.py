@@ -31,7 +31,6 @@ class Health:
     #: generations whose events wait for the user's receiver, and the age of the oldest event in seconds
     untold: int = 0
     untold_for: float = 0.0
-
     #: when all that is settled for long was last looked at, and what of it could not leave for the bucket, and when
     archived_at: float | None = None
     archive_error: str = ""
