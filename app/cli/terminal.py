@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.table import Table
 from rich.text import Text
 
-from app.domain.errors import ReelkeepError
+from app.domain.errors import LedgerUnavailable, ReelkeepError
 from app.settings import EXIT_CONFIG
 
 P = ParamSpec("P")
@@ -95,7 +95,8 @@ def shows_errors(command: Callable[P, None]) -> Callable[P, None]:
         try:
             command(*args, **kwargs)
         except ReelkeepError as error:
-            complain(str(error))
+            more = "; `reelkeep doctor` says more" if type(error) is LedgerUnavailable else ""
+            complain(f"{error}{more}")
             sys.exit(EXIT_FAILED)
 
     return run
@@ -137,6 +138,15 @@ def read_labels(_context: click.Context, _parameter: click.Parameter, pairs: tup
 
 
 class _Console(Console):
+    def print(self, *objects: Any, **options: Any) -> None:
+        """As ever; where there is no terminal, without the blanks that fill a table's cells."""
+        if self.is_terminal:
+            super().print(*objects, **options)
+            return
+        with self.capture() as held:
+            super().print(*objects, **options)
+        self.file.write("\n".join(line.rstrip(" ") for line in held.get().split("\n")))
+
     def on_broken_pipe(self) -> None:
         """Leave it to `Commands`."""
         raise BrokenPipeError

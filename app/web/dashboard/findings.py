@@ -96,7 +96,7 @@ def find_what_is_wrong(overview: Overview, parts: Sequence[Part], policy: Policy
         first = "it" if overview.at_risk == 1 else "the first"
         left = f"{first} is lost in {tell_duration(soonest)}" if soonest > 0 else "the time is over"
         sentence = f"{number} at risk; {left} unless something is done"
-        found.append(Finding(sentence, "What holds them up, and what to do, stands below.", soonest < SOON))
+        found.append(Finding(sentence, "Why, and what to do, stands below.", soonest < SOON))
     if overview.uncertain:
         number = _count(overview.uncertain, "purchase is", "purchases are")
         advice = "Nothing is sent again by itself. The generation's page says how it is settled."
