@@ -402,6 +402,7 @@ def test_without_redis_a_page_says_so(redis_url: str) -> None:
     assert answer.status_code == 503
     assert answer.headers["Retry-After"]
     assert "Nothing can be shown until it does" in read(answer)
+    assert '<a href="/">Try again</a>' in answer.text
 
 
 # --- the list --------------------------------------------------------------------------------------------------------------
@@ -468,6 +469,15 @@ def test_a_filter_that_cannot_be_is_told_beside_its_field(user: Visitor, query: 
     if fault in ("label", "since", "text"):
         assert html.escape(query[fault]) in answer.text, "what was typed is kept"
         assert 'aria-invalid="true"' in answer.text
+
+
+def test_an_empty_list_says_how_to_begin_and_offers_nothing_to_try_again(user: Visitor) -> None:
+    assert "Nothing is tracked yet. Say reelkeep generate or reelkeep track" in user.text("/ui/generations")
+    for query in ({}, {"state": "failed"}):
+        text = user.get("/ui/generations", **query).text
+        assert "That is all" not in text
+        assert 'role="table"' not in text
+        assert "Try them again" not in text
 
 
 def test_pages_show_each_once(user: Visitor, listed: RedisLedger, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -287,7 +287,10 @@ def dashboard_routes(ledger: Ledger, settings: Settings, access: Access, presign
     @routes.errorhandler(LedgerUnavailable)
     def on_ledger_unavailable(error: LedgerUnavailable) -> BaseResponse:
         log_event("request.refused", error=str(error))
-        sentence = f"{error}. Nothing can be shown until it does; callbacks are answered 503, and the vendor brings them again."
+        sentence = (
+            f"{error}. Nothing can be shown until it does; callbacks are answered 503, and the vendor brings them again. "
+            "`reelkeep doctor` says what to mend."
+        )
         return show_error(HTTPStatus.SERVICE_UNAVAILABLE, sentence, {"Retry-After": "5"})
 
     return routes

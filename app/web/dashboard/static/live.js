@@ -60,9 +60,11 @@
       if (!paused && !line.classList.contains("old")) state.textContent = `As of ${at} UTC; held while you read.`;
       return;
     }
+    let why = "No answer";
     try {
       const answer = await fetch(address, { signal: AbortSignal.timeout(EVERY) });
       if (answer.redirected) return location.reload(); // the session has ended
+      if (answer.status === 503) why = "Redis does not answer";
       if (!answer.ok) throw new Error(answer.statusText);
       const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
       if (isHeld()) return;
@@ -72,7 +74,7 @@
       markOld(false);
     } catch {
       if (paused) return;
-      state.textContent = `No answer: what you see is old, as of ${at} UTC.`;
+      state.textContent = `${why}: what you see is old, as of ${at} UTC.`;
       if (!line.classList.contains("old")) said.textContent = state.textContent;
       markOld(true);
     }
