@@ -145,6 +145,7 @@ def test_what_is_old_is_not_shown_as_if_it_were_so_now(browser: Browser, fleet: 
         expect(state).to_be_in_viewport()
         expect(page).to_have_title("No answer – Reelkeep")
         assert page.locator("#now").evaluate("it => getComputedStyle(it).filter") == "grayscale(1)"
+        assert find_barriers(page) == []
         page.unroute("**/ui/now")
         expect(state).not_to_contain_text("old", timeout=30_000)
         expect(page).not_to_have_title("No answer – Reelkeep")

@@ -346,6 +346,8 @@ def test_what_is_uncertain_or_lost_is_named_with_its_list(user: Visitor, ledger:
     for state, task_id in (("uncertain", "t1"), ("lost", "t2")):
         assert f'<a href="/ui/generations?state={state}">Show the list</a>' in text
         assert ids(user.get("/ui/generations", state=state).text) == [task_id]
+    assert "nothing is bought again" in user.text("/ui/generations/t1")
+    assert "nothing is bought again" not in user.text("/ui/generations/t2")
 
 
 def test_why_something_is_lost_or_failed_stands_in_the_list_and_on_its_page(user: Visitor, ledger: RedisLedger) -> None:
