@@ -35,7 +35,12 @@ _RATE = re.compile(r"(\d+)/(\d+(?:\.\d+)?)s?")
 
 
 class ConfigurationError(Exception):
-    """A setting is wrong or missing. The message is one line that names it and says what to do."""
+    """Settings are wrong or missing. The message is one line that names each and says what to do."""
+
+    def __init__(self, *faults: str) -> None:
+        """:param faults: a setting's name and what is wrong with it, each"""
+        super().__init__("; ".join(faults))
+        self.faults = faults
 
 
 def _split(value: Any) -> Any:
@@ -319,11 +324,8 @@ def load() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        message = first["msg"].removeprefix("Value error, ")
-        message = message[:1].lower() + message[1:] if first["loc"] else message
-        name = f"{_name(str(first['loc'][0]))}: " if first["loc"] else ""
-        raise ConfigurationError(f"{name}{message}") from None
+        found = error.errors(include_url=False, include_input=False)
+        raise ConfigurationError(*(_tell_fault(fault["loc"], fault["msg"]) for fault in found)) from None
 
 
 def load_or_exit(*requirements: str) -> Settings:
@@ -380,3 +382,9 @@ def _has_good_port(parts: SplitResult) -> bool:
 
 def _name(field: str) -> str:
     return f"{PREFIX}{field.upper()}"
+
+
+def _tell_fault(place: tuple[int | str, ...], message: str) -> str:
+    message = message.removeprefix("Value error, ").replace("Input should", "must", 1)
+    # A validator of several settings names them itself.
+    return f"{_name(str(place[0]))}: {message[:1].lower()}{message[1:]}" if place else message

@@ -15,6 +15,8 @@ from app.domain.errors import StoreUnavailable
 from app.domain.ports import Download
 
 BODY = b'{"about": "reelkeep doctor tried its rights here; it may be deleted"}\n'
+#: what to do where the error itself says nothing of it
+LOOK = "see that the store works, and whether AWS_ENDPOINT_URL_S3 and AWS_DEFAULT_REGION are right"
 RIGHTS = "allow s3:PutObject and s3:GetObject under the prefix, and s3:ListBucket on the bucket"
 
 
@@ -35,7 +37,8 @@ def probe_bucket(name: str, folder: str) -> list[Remark]:
         try:
             bucket.check()
         except StoreUnavailable as error:
-            return [Remark(about, Level.PROBLEM, str(error))]
+            text, _, mend = str(error).removeprefix(f"bucket {name}: ").partition(": ")
+            return [Remark(about, Level.PROBLEM, f"bucket {name}: {text}", mend or LOOK)]
         return _try_rights(bucket, f"{folder}doctor-{secrets.token_hex(8)}.json")
 
 

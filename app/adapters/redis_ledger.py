@@ -616,7 +616,7 @@ class RedisLedger:
             self._silent_until = time.monotonic() + self._silence
             raise LedgerUnavailable("Redis does not answer") from error
         except redis.RedisError as error:
-            raise LedgerUnavailable(f"Redis: {error}") from error
+            raise LedgerUnavailable(f"Redis: {str(error).rstrip('.')}") from error
 
     def _open_outlet(self) -> Outlet:
         assert self._outlet is not None

@@ -15,7 +15,7 @@ from typing import Any, NoReturn, ParamSpec
 
 import click
 
-from app.domain.errors import ReelkeepError
+from app.domain.errors import LedgerUnavailable, ReelkeepError
 
 P = ParamSpec("P")
 #: exit status: it did not work, was not found, or something was found. A wrong command line is click's own 2
@@ -101,7 +101,8 @@ def shows_errors(command: Callable[P, None]) -> Callable[P, None]:
         try:
             command(*args, **kwargs)
         except ReelkeepError as error:
-            complain(str(error))
+            more = "; `reelkeep doctor` says more" if type(error) is LedgerUnavailable else ""
+            complain(f"{error}{more}")
             sys.exit(EXIT_FAILED)
 
     return run

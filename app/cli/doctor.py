@@ -71,7 +71,8 @@ def examine(*, send_event: bool = False) -> Iterator[Remark]:
     try:
         settings = load()
     except ConfigurationError as error:
-        yield Remark("settings", Level.PROBLEM, str(error), "mend it: most of the rest can only be looked at then")
+        for fault in error.faults:
+            yield Remark("settings", Level.PROBLEM, fault, "mend it: most of the rest can only be looked at then")
     running = [_Running(name, look) for name, look in _list_checks(settings, send_event=send_event)]
     secrets = find_secrets() if settings is None else settings.secrets  # a library's words may hold one
     deadline = time.monotonic() + LIMIT
@@ -113,7 +114,8 @@ class _Running:
         try:
             found = self.look()
         except Exception as error:  # whatever is wrong with one part, the others are still looked at
-            found = [Remark(self.name, Level.PROBLEM, f"could not be looked at: {type(error).__name__}")]
+            text = f"could not be looked at: {type(error).__name__}"
+            found = [Remark(self.name, Level.PROBLEM, text, "a fault of the doctor's own: report it")]
         self.found = found
 
     def wait(self, deadline: float) -> list[Remark]:

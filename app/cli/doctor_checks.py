@@ -252,7 +252,8 @@ def _compare_clock(whose: str, read_lead: Callable[[], float]) -> Remark:
     try:
         lead = read_lead()
     except ReelkeepError as error:
-        return Remark("clock", Level.WARNING, f"{whose} clock cannot be read: {error}")
+        mend = "it can be when what is said above is mended"
+        return Remark("clock", Level.WARNING, f"{whose} clock cannot be read: {error}", mend)
     apart = abs(lead)
     text = f"{whose} clock and this machine's are {apart:.1f} s apart"
     if apart <= SKEW:

@@ -280,6 +280,8 @@ def _retry(record_id: str, ledger: RedisLedger, settings: Settings, *, one: bool
     again, record = steps.retry(known.id if isinstance(known, Submission) else known.task_id, ledger)
     if one and isinstance(record, Submission) and not again:
         raise ReelkeepError(record.why_no_retry)
+    if one and not again:
+        click.echo(f"{record_id}: nothing had failed, all is as it was", err=True)
     return record or known
 
 

@@ -22,6 +22,15 @@ COLOURS = {
 
 
 class _Console(Console):
+    def print(self, *objects: Any, **options: Any) -> None:
+        """As ever; where there is no terminal, without the blanks that fill a table's cells."""
+        if self.is_terminal:
+            super().print(*objects, **options)
+            return
+        with self.capture() as held:
+            super().print(*objects, **options)
+        self.file.write("\n".join(line.rstrip(" ") for line in held.get().split("\n")))
+
     def on_broken_pipe(self) -> None:
         """Leave it to `Commands`."""
         raise BrokenPipeError

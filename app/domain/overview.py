@@ -70,12 +70,11 @@ class Overview:
     @property
     def today(self) -> Mapping[str, float]:
         """What was counted today, as in `app.domain.tallies`."""
-        begin = self.now - self.now % (HOURS_OF_DAY * HOUR)
-        total: Counter[str] = Counter()
-        for hour in self.hours:
-            if hour.at >= begin:
-                total.update(hour.tallies)
-        return total
+        return self._since(self.now - self.now % (HOURS_OF_DAY * HOUR))
+
+    def lately(self, hours: int) -> Mapping[str, float]:
+        """What was counted in the present hour of the clock and in those before it. :param hours: how many, 24 at most"""
+        return self._since(self.now - self.now % HOUR - (hours - 1) * HOUR)
 
     @property
     def callbacks_today(self) -> int:
@@ -85,8 +84,20 @@ class Overview:
     @property
     def missing_today(self) -> int:
         """Verdicts of today that had to be asked for, and whose callback has not come since."""
-        return max(0, int(self.today.get("callbacks_missing", 0) - self.today.get("callbacks_late", 0)))
+        return count_missing(self.today)
 
     def latency_today(self, share: float) -> float | None:
         """Seconds from callback to stored file that so large a share of today's stayed under. :param share: 0.95 for p95"""
         return quantile(self.today, share)
+
+    def _since(self, begin: float) -> Mapping[str, float]:
+        total: Counter[str] = Counter()
+        for hour in self.hours:
+            if hour.at >= begin:
+                total.update(hour.tallies)
+        return total
+
+
+def count_missing(tallies: Mapping[str, float]) -> int:
+    """Verdicts that had to be asked for, and whose callback has not come since."""
+    return max(0, int(tallies.get("callbacks_missing", 0) - tallies.get("callbacks_late", 0)))

@@ -23,6 +23,14 @@ def describe(record: Generation | Submission) -> GenerationView:
     return _describe_submission(record) if isinstance(record, Submission) else _describe_generation(record)
 
 
+def tell_error(record: Generation | Submission) -> str:
+    """What is wrong with it, or was; empty if nothing is."""
+    if isinstance(record, Submission):
+        return record.error
+    failed = next((rendition.error for rendition in record.renditions if rendition.state == "failed"), "")
+    return record.error or failed or record.manifest_error
+
+
 def _describe_generation(generation: Generation) -> GenerationView:
     return {
         "id": generation.submission or None,
@@ -30,7 +38,7 @@ def _describe_generation(generation: Generation) -> GenerationView:
         "state": generation.state,
         "code": generation.code or None,
         "msg": generation.msg,
-        "error": generation.error or _lost_because(generation) or generation.manifest_error or None,
+        "error": tell_error(generation) or None,
         "mismatch": generation.missing or None,
         "fallback": generation.fallback,
         "extends": generation.parent or None,
@@ -59,7 +67,7 @@ def _describe_submission(submission: Submission) -> GenerationView:
         "state": submission.state or State.WAITING,
         "code": submission.code or None,
         "msg": submission.msg,
-        "error": submission.error or None,
+        "error": tell_error(submission) or None,
         "mismatch": None,
         "fallback": False,
         "extends": submission.parent or None,
@@ -91,10 +99,6 @@ def _describe_asked(asked: Asked) -> AskedView | None:
         "seconds": asked.seconds or None,
         "aspectRatio": asked.aspect_ratio or None,
     }
-
-
-def _lost_because(generation: Generation) -> str:
-    return next((rendition.error for rendition in generation.renditions if rendition.state == "failed"), "")
 
 
 def _describe_rendition(rendition: Rendition) -> UpgradeView | RenditionView:

@@ -35,7 +35,7 @@ def browser(fleet: Fleet) -> Iterator[Browser]:
 def kept(fleet: Fleet) -> str:
     """A generation with its 4K and a label."""
     task_id = fleet.generate(upgrades=("4k",))
-    fleet.call("PUT", f"/generations/{task_id}", json={"labels": {"shelf": "top <b>"}})
+    fleet.call("PUT", f"/generations/{task_id}", json={"labels": {"shelf": "top <b>", "x" * 60: "y" * 200}})
     wait_for(lambda: len(fleet.objects(task_id)) == 3)
     fleet.await_state(task_id)
     return task_id
@@ -46,6 +46,21 @@ def failed(fleet: Fleet) -> str:
     task_id = fleet.generate("failed-501")
     fleet.await_state(task_id, "failed")
     return task_id
+
+
+@pytest.fixture(scope="module")
+def lost(fleet: Fleet) -> str:
+    """A generation whose file cannot be had: its page names the reason, with a long URL."""
+    task_id = fleet.generate("dead-link")
+    fleet.await_state(task_id, "lost")
+    return task_id
+
+
+@pytest.fixture(scope="module")
+def wordy(fleet: Fleet) -> str:
+    """A generation with a prompt that neither ends nor has a space."""
+    answer = fleet.call("POST", "/generations", json={"prompt": "a cat <b> " + "W" * 5000})
+    return str(answer.json()["id"])
 
 
 def test_log_in_filter_open_and_play(browser: Browser, fleet: Fleet, kept: str, failed: str) -> None:
@@ -124,20 +139,54 @@ def test_the_first_screen_keeps_itself_fresh(browser: Browser, fleet: Fleet) -> 
         fleet.generate()
         expect(received).not_to_have_text(before, timeout=60_000)
         page.get_by_role("button", name="Pause").click()
-        expect(page.locator("#live-state")).to_have_text("Paused.")
+        expect(page.locator("#live-state")).to_contain_text("Paused: as of ")
+
+
+def test_what_is_old_is_not_shown_as_if_it_were_so_now(browser: Browser, fleet: Fleet) -> None:
+    with opened(browser, fleet.stack.web_url, forgiven="net::ERR_FAILED") as page:
+        log_in(page, TOKEN)
+        page.route("**/ui/now", lambda route: route.abort())
+        state = page.locator("#live-state")
+        expect(state).to_contain_text("No answer: what you see is old, as of ", timeout=30_000)
+        expect(state).to_be_in_viewport()
+        expect(page).to_have_title("No answer – Reelkeep")
+        assert page.locator("#now").evaluate("it => getComputedStyle(it).filter") == "grayscale(1)"
+        assert find_barriers(page) == []
+        page.unroute("**/ui/now")
+        expect(state).not_to_contain_text("old", timeout=30_000)
+        expect(page).not_to_have_title("No answer – Reelkeep")
+        assert page.locator("#now").evaluate("it => getComputedStyle(it).filter") == "none"
+
+
+def test_the_page_of_a_generation_follows_it_to_its_video(browser: Browser, fleet: Fleet) -> None:
+    with opened(browser, fleet.stack.web_url) as page:
+        log_in(page, TOKEN)
+        task_id = fleet.generate("no-callback")
+        page.goto(f"/ui/generations/{task_id}", wait_until="domcontentloaded")
+        page.evaluate("() => { window.wasNotLoadedAnew = true; }")
+        expect(page.locator("#title .badge")).to_contain_text("complete", timeout=60_000)
+        expect(page.get_by_label("result", exact=True)).to_be_visible()
+        expect(page.locator(".timeline")).to_contain_text("Complete")
+        assert page.evaluate("() => window.wasNotLoadedAnew")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", [WIDE, PHONE], ids=["wide", "phone"])
 def test_no_page_has_a_barrier(
-    browser: Browser, fleet: Fleet, kept: str, failed: str, scheme: Scheme, size: tuple[int, int]
+    browser: Browser,
+    fleet: Fleet,
+    kept: str,
+    failed: str,
+    lost: str,
+    wordy: str,
+    scheme: Scheme,
+    size: tuple[int, int],
 ) -> None:
     paths = [
         "/",
         "/ui/generations",
         "/ui/generations?label=wrong",
-        f"/ui/generations/{kept}",
-        f"/ui/generations/{failed}",
+        *(f"/ui/generations/{task_id}" for task_id in (kept, failed, lost, wordy)),
     ]
     with opened(browser, fleet.stack.web_url, scheme=scheme, size=size) as page:
         barriers = {"login": find_barriers(page)}

@@ -103,6 +103,7 @@ def test_a_redis_that_is_down_is_said_in_one_line(reelkeep: Run) -> None:
     run = reelkeep("list", REELKEEP_REDIS_URL=f"redis://127.0.0.1:{free_port()}/0")
     assert run.returncode == 1
     assert run.stderr.startswith("reelkeep: Redis: ")
+    assert run.stderr.endswith(" Connection refused; `reelkeep doctor` says more\n")
     assert run.stderr.count("\n") == 1
 
 

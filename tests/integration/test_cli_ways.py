@@ -255,7 +255,9 @@ def test_what_was_done_before_an_error_is_shown(reelkeep: Run) -> None:
     reelkeep("track", "t1")
     run = reelkeep("retry", "t1", "nobody")
     assert (run.returncode, "t1" in run.stdout) == (1, True)
-    assert run.stderr.startswith("reelkeep: generation nobody is not known here")
+    nothing, error = run.stderr.splitlines()
+    assert nothing == "t1: nothing had failed, all is as it was"
+    assert error.startswith("reelkeep: generation nobody is not known here")
 
 
 def test_nothing_to_try_again_is_said(reelkeep: Run) -> None:
@@ -274,10 +276,12 @@ def test_a_number_and_its_noun_agree(number: int, said: str) -> None:
 def test_nothing_is_cut_in_a_pipe(reelkeep: Run, stocked: str) -> None:
     listed = reelkeep("list", COLUMNS="40")
     [line] = [line for line in listed.stdout.splitlines() if line.startswith("lost-1")]
-    assert line.rstrip().endswith("long words")
+    assert line.endswith("long words")
     assert LONG_ID in listed.stdout
     assert "\x1b" not in listed.stdout
-    assert "taskId" in reelkeep("show", LONG_ID, COLUMNS="40").stdout
+    shown = reelkeep("show", LONG_ID, COLUMNS="40").stdout
+    assert "taskId" in shown
+    assert [line for line in [*listed.stdout.splitlines(), *shown.splitlines()] if line.endswith(" ")] == []
     assert all(
         len(line.split()) >= 3 for line in reelkeep("audit", COLUMNS="20").stdout.splitlines() if "generations" in line
     )

@@ -24,6 +24,7 @@ from app.adapters.redis_ledger import RedisLedger
 from app.domain.errors import LedgerUnavailable
 from app.domain.generation import Generation
 from app.domain.ledger import Entry, Page, Route, Trust
+from app.domain.rendition import RenditionState
 from app.domain.requests import GenerateRequest
 from app.domain.states import State
 from app.domain.vendor import Progress
@@ -396,10 +397,31 @@ def test_what_is_uncertain_or_lost_is_named_with_its_list(user: Visitor, ledger:
     ledger.change("t1", doubt)
     text = user.get("/").text
     assert headline(user) == "! 1 purchase is uncertain: bought or not, the vendor has not said"
-    assert "1 generation was lost today" in text
+    assert "1 generation was lost in the last 24 hours" in text
     for state, task_id in (("uncertain", "t1"), ("lost", "t2")):
-        assert f'<a href="/ui/generations?state={state}">Show them</a>' in text
+        assert f'<a href="/ui/generations?state={state}">Show the list</a>' in text
         assert ids(user.get("/ui/generations", state=state).text) == [task_id]
+    assert "nothing is bought again" in user.text("/ui/generations/t1")
+    assert "nothing is bought again" not in user.text("/ui/generations/t2")
+
+
+def test_why_something_is_lost_or_failed_stands_in_the_list_and_on_its_page(user: Visitor, ledger: RedisLedger) -> None:
+    for task_id in ("t1", "t2"):
+        track(task_id, [], {}, ledger, POLICY)
+    call_back(ledger, "t1")
+    settle_now(ledger, "t1")
+
+    def lose(draft: Any) -> None:
+        rendition = draft.generation.renditions[0]
+        rendition.state, rendition.error = RenditionState.FAILED, "link dead everywhere: HTTP 404"
+
+    ledger.change("t1", lose)
+    settle_now(ledger, "t2", Progress.FAILED)
+    listed = user.text("/ui/generations")
+    assert "lost link dead everywhere: HTTP 404" in listed
+    assert "failed success" not in listed
+    assert re.search(r"t2 .*? failed .*? none [^y]", listed), "nothing is to come of it any more"
+    assert "Link dead everywhere: HTTP 404" in user.text("/ui/generations/t1").partition("What was asked for")[0]
 
 
 def give_up(generation: Generation, now: float) -> None:
@@ -437,6 +459,7 @@ def test_without_redis_a_page_says_so(redis_url: str) -> None:
     assert answer.status_code == 503
     assert answer.headers["Retry-After"]
     assert "Nothing can be shown until it does" in read(answer)
+    assert '<a href="/">Try again</a>' in answer.text
 
 
 # --- the list --------------------------------------------------------------------------------------------------------------
@@ -503,6 +526,15 @@ def test_a_filter_that_cannot_be_is_told_beside_its_field(user: Visitor, query: 
     if fault in ("label", "since", "text"):
         assert html.escape(query[fault]) in answer.text, "what was typed is kept"
         assert 'aria-invalid="true"' in answer.text
+
+
+def test_an_empty_list_says_how_to_begin_and_offers_nothing_to_try_again(user: Visitor) -> None:
+    assert "Nothing is tracked yet. Say reelkeep generate or reelkeep track" in user.text("/ui/generations")
+    for query in ({}, {"state": "failed"}):
+        text = user.get("/ui/generations", **query).text
+        assert "That is all" not in text
+        assert 'role="table"' not in text
+        assert "Try them again" not in text
 
 
 def test_pages_show_each_once(user: Visitor, listed: RedisLedger, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -844,6 +876,20 @@ def test_flower_is_linked_where_it_is_known(redis_url: str, ledger: RedisLedger)
         user.log_in()
         page = user.get("/ui/generations/t1").text
         assert ('href="https://flower.test/root/tasks?name=reelkeep%20kwargs%3At1"' in page) is bool(url)
+        assert ('<a href="https://flower.test/root" rel="noreferrer">Flower</a>' in user.get("/").text) is bool(url)
+
+
+@pytest.mark.parametrize(("own", "said"), [(None, "its own are not known"), (60.5, "60.5 with its upgrades")])
+def test_what_is_not_known_of_the_credits_is_not_said_to_be_none(
+    user: Visitor, ledger: RedisLedger, own: float | None, said: str
+) -> None:
+    complete(ledger, "t1")
+
+    def bill(draft: Any) -> None:
+        draft.generation.credits = own
+
+    ledger.change("t1", bill)
+    assert said in user.text("/ui/generations/t1")
 
 
 # --- what others have written ----------------------------------------------------------------------------------------------

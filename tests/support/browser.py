@@ -34,9 +34,18 @@ def running_browser() -> Iterator[Browser]:
 
 @contextmanager
 def opened(
-    browser: Browser, url: str, *, scheme: Scheme = "light", size: tuple[int, int] = WIDE, javascript: bool = True
+    browser: Browser,
+    url: str,
+    *,
+    scheme: Scheme = "light",
+    size: tuple[int, int] = WIDE,
+    javascript: bool = True,
+    forgiven: str = "status of 400",
 ) -> Iterator[Page]:
-    """A fresh visitor at a page. Whatever the browser complains of (scripts, what the policy forbids) fails the test."""
+    """A fresh visitor at a page. Whatever the browser complains of (scripts, what the policy forbids) fails the test.
+
+    :param forgiven: what it may complain of: that a page has the status 400 is no fault of the page's
+    """
     viewport: Any = {"width": size[0], "height": size[1]}
     context = browser.new_context(
         base_url=url, color_scheme=scheme, viewport=viewport, java_script_enabled=javascript, locale="en-GB"
@@ -44,8 +53,7 @@ def opened(
     complaints: list[str] = []
 
     def listen(message: ConsoleMessage) -> None:
-        # That a page has the status 400 is no fault of the page's.
-        if message.type in ("error", "warning") and "status of 400" not in message.text:
+        if message.type in ("error", "warning") and forgiven not in message.text:
             complaints.append(message.text)
 
     page = context.new_page()

@@ -17,6 +17,8 @@ from tests.support.waiting import wait_for
 FOLDER = Path(__file__).parents[2] / "docs/pictures"
 #: a dead link is tried for minutes before it is given up, so that there is something at risk
 SETTINGS = {"REELKEEP_RETRY_BASE": "0.05", "REELKEEP_RETRY_MAX": "60", "REELKEEP_CREDITS_PER_DAY": "4000"}
+#: not by `wait_for_function`, which the pages' policy forbids
+LOADED = "() => [...document.querySelectorAll('video')].every(it => it.readyState > 1)"
 SCENARIOS = ["plain"] * 9 + ["portrait", "several-results", "4k-new-id", "no-callback", "failed-501", "dead-link"]
 
 
@@ -34,7 +36,7 @@ def main() -> None:
                 with opened(browser, url, scheme=scheme, size=size) as page:  # type: ignore[arg-type]
                     log_in(page, TOKEN)
                     page.goto(path, wait_until="domcontentloaded")
-                    page.wait_for_function("[...document.querySelectorAll('video')].every(it => it.readyState > 1)")
+                    wait_for(lambda page=page: page.evaluate(LOADED))  # type: ignore[misc]
                     page.screenshot(path=FOLDER / f"{name}.png", full_page=whole)
                 print(FOLDER / f"{name}.png")
 

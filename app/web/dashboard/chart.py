@@ -25,6 +25,8 @@ class Row:
     """What was counted of one thing."""
 
     name: str
+    #: what one of them is called
+    one: str
     css: str
     most: int
     total: int
@@ -39,28 +41,23 @@ class Chart:
     hours: Sequence[str]
     width: int
 
-    @property
-    def summary(self) -> str:
-        """All of it in a sentence, for whoever does not see it."""
-        return "The last 24 hours: " + ", ".join(f"{row.total:,} {row.name}" for row in self.rows)
-
 
 def draw(hours: Sequence[Hour]) -> Chart:
     """A row each of callbacks, stored files and given-up files."""
     rows = [
-        _row("callbacks", "callbacks", [hour.callbacks for hour in hours]),
-        _row("files stored", "stored", [hour.stored for hour in hours]),
-        _row("files given up", "failed", [hour.failed for hour in hours]),
+        _row("callbacks", "callback", "callbacks", [hour.callbacks for hour in hours]),
+        _row("files stored", "file stored", "stored", [hour.stored for hour in hours]),
+        _row("files given up", "file given up", "failed", [hour.failed for hour in hours]),
     ]
     names = [f"{datetime.fromtimestamp(hour.at, UTC):%H}:00" for hour in hours]
     return Chart(rows, names, HOUR_WIDTH * len(hours))
 
 
-def _row(name: str, css: str, values: Sequence[int]) -> Row:
+def _row(name: str, one: str, css: str, values: Sequence[int]) -> Row:
     most = max(values, default=0)
     heights = [max(2.0, ROW * value / most) if value else 0.0 for value in values]
     bars = [
         Bar(HOUR_WIDTH * place, round(ROW - height, 1), round(height, 1), value)
         for place, (height, value) in enumerate(zip(heights, values, strict=True))
     ]
-    return Row(name, css, most, sum(values), bars)
+    return Row(name, one, css, most, sum(values), bars)

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from app.domain.checkup import Level, Remark, tell_duration
 from app.domain.generation import Generation
-from app.domain.overview import AtRisk, Overview
+from app.domain.overview import HOURS_OF_DAY, AtRisk, Overview, count_missing
+from app.domain.policy import Policy
 from app.domain.rendition import Rendition
 from app.domain.work import UPGRADES
 from app.settings import Settings
@@ -14,6 +15,9 @@ from app.web.health import check_fleet
 
 #: seconds: what is lost within two days is grave
 SOON = 2 * 86400.0
+#: so many callbacks that did not come within two hours are no accident, if they are most; and when a budget is nearly spent.
+#: The alerts say the same: deploy/prometheus/alerts.yml
+MANY_MISSING, NEARLY = 5, 0.9
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,8 @@ class Finding:
     """One thing that is not well."""
 
     sentence: str
+    #: what to do about it
+    advice: str
     #: something is or will be lost, or nothing works: more than a warning
     is_grave: bool = True
     #: the list that shows it: an endpoint's arguments; None: there is no list
@@ -89,26 +95,51 @@ def _receiver(overview: Overview, settings: Settings) -> list[Part]:
     return [Part("Events", Level.WARNING if warning else Level.OK, warning or "your receiver takes them")]
 
 
-def find_what_is_wrong(overview: Overview, parts: Sequence[Part]) -> list[Finding]:
+def find_what_is_wrong(overview: Overview, parts: Sequence[Part], policy: Policy) -> list[Finding]:
     """All of it, the worst first; nothing: all is well."""
-    found = [Finding(f"{part.name}: {part.text}") for part in parts if part.level is Level.PROBLEM]
+    found = [_tell_part(part) for part in parts if part.level is Level.PROBLEM]
     if overview.at_risk:
         number = _count(overview.at_risk, "generation is", "generations are")
         soonest = overview.risks[0].until - overview.now if overview.risks else 0.0
         first = "it" if overview.at_risk == 1 else "the first"
         left = f"{first} is lost in {tell_duration(soonest)}" if soonest > 0 else "the time is over"
-        found.append(Finding(f"{number} at risk; {left} unless something is done", soonest < SOON))
+        sentence = f"{number} at risk; {left} unless something is done"
+        found.append(Finding(sentence, "Why, and what to do, stands below.", soonest < SOON))
     if overview.uncertain:
         number = _count(overview.uncertain, "purchase is", "purchases are")
-        found.append(
-            Finding(f"{number} uncertain: bought or not, the vendor has not said", filter={"state": "uncertain"})
+        advice = "Nothing is sent again by itself. The generation's page says how it is settled."
+        sentence = f"{number} uncertain: bought or not, the vendor has not said"
+        found.append(Finding(sentence, advice, filter={"state": "uncertain"}))
+    day = overview.lately(HOURS_OF_DAY)
+    if lost := int(day.get("ended:lost", 0)):
+        number = _count(lost, "generation was", "generations were")
+        advice = "The list says why. Mend that, then try again what failed, before the vendor's files are gone."
+        found.append(Finding(f"{number} lost in the last 24 hours", advice, filter={"state": "lost"}))
+    found += [_tell_part(part) for part in parts if part.level is Level.WARNING]
+    hour = overview.lately(2)
+    verdicts = sum(amount for name, amount in hour.items() if name.startswith("verdicts:"))
+    if (missing := count_missing(hour)) >= MANY_MISSING and missing > verdicts / 2:
+        sentence = f"Callbacks do not come: {missing:,} of the last {verdicts:,.0f} verdicts had to be asked for"
+        advice = "See that the vendor reaches REELKEEP_PUBLIC_URL, and whether the log of web says callback.refused."
+        found.append(Finding(sentence, advice, False))
+    if dropped := int(day.get("events:dropped", 0)):
+        number, what = _count(dropped, "event was", "events were"), "it" if dropped == 1 else "them"
+        advice = "`reelkeep doctor --events` sends one to see; the log says what the receiver answered."
+        sentence = f"{number} dropped in the last 24 hours: your receiver did not take {what}"
+        found.append(Finding(sentence, advice, False))
+    spent = overview.spent_today.get("total", 0.0)
+    if policy.credits_per_day is not None and spent > NEARLY * policy.credits_per_day:
+        sentence = f"The day's budget is nearly spent: {credits(spent)} of {credits(policy.credits_per_day)} credits"
+        advice = (
+            "What comes over it is refused, or waits for tomorrow (UTC), unless REELKEEP_CREDITS_PER_DAY is raised."
         )
-    if lost := int(overview.today.get("ended:lost", 0)):
-        found.append(
-            Finding(f"{_count(lost, 'generation was', 'generations were')} lost today", filter={"state": "lost"})
-        )
-    found += [Finding(f"{part.name}: {part.text}", False) for part in parts if part.level is Level.WARNING]
+        found.append(Finding(sentence, advice, False))
     return found
+
+
+def _tell_part(part: Part) -> Finding:
+    advice = "`reelkeep doctor`, said where the workers run, looks closer and says what to mend."
+    return Finding(f"{part.name}: {part.text}", advice, part.level is Level.PROBLEM)
 
 
 def explain(risk: AtRisk) -> Trouble:

@@ -21,10 +21,12 @@ from app.domain.ledger import Ledger
 from app.domain.requests import explain as explain_faults
 from app.domain.states import State
 from app.domain.submission import Submission
+from app.domain.view import tell_error
 from app.domain.work import UPGRADES, Kind, is_submission_id, is_task_id
 from app.logs import log_event
 from app.pipeline.track import look_back, look_up
 from app.settings import Settings
+from app.version import own_version
 from app.web.access import Access
 from app.web.dashboard import doing, words
 from app.web.dashboard.chart import draw
@@ -123,6 +125,9 @@ def dashboard_routes(ledger: Ledger, settings: Settings, access: Access, presign
             "words": words,
             "static_url": _static_url,
             "State": State,
+            "flower": settings.flower_url,
+            "version": own_version(),
+            "origin": presigner.origin if presigner else "",
         }
 
     @routes.get("/login")
@@ -173,11 +178,13 @@ def dashboard_routes(ledger: Ledger, settings: Settings, access: Access, presign
     def look() -> dict[str, object]:
         overview = ledger.overview()
         parts = look_at_parts(overview, look_at_redis(ledger), settings)
+        findings = find_what_is_wrong(overview, parts, policy)
         return {
             "overview": overview,
             "now": overview.now,
             "parts": parts,
-            "findings": find_what_is_wrong(overview, parts),
+            "findings": findings,
+            "verdict": "Not all is well" if findings else "All is well",
             "risks": [(risk, explain(risk)) for risk in overview.risks],
             "chart": draw(overview.hours),
             "policy": policy,
@@ -212,7 +219,7 @@ def dashboard_routes(ledger: Ledger, settings: Settings, access: Access, presign
             page=page,
             now=ledger.health().now,
             most=doing.MOST_AT_ONCE,
-            rows=[(record, can_retry(record)) for record in page.generations] if page else [],
+            rows=[(record, _tell_why(record)) for record in page.generations] if page else [],
         )
         return make_response(text, HTTPStatus.BAD_REQUEST if faults else HTTPStatus.OK)
 
@@ -264,18 +271,17 @@ def dashboard_routes(ledger: Ledger, settings: Settings, access: Access, presign
             "one.html",
             record=record,
             own_id=own_id,
+            error=tell_error(record),
             submission=isinstance(record, Submission),
             renditions=[] if isinstance(record, Submission) else record.renditions,
             now=ledger.health().now,
             links=links,
             films=list_films(record, links),
-            can_link=presigner is not None,
             asked=compare_asked(record),
             events=lay_out(look_back(record, ledger)),
             callbacks=show_callbacks(record, ledger.history(own_id)),
             offers=list_offers(record, policy, can_submit=settings.can_submit),
             can_retry=can_retry(record),
-            flower=settings.flower_url,
         )
 
     @routes.post("/ui/generations/<record_id>/retry")
@@ -332,7 +338,10 @@ def dashboard_routes(ledger: Ledger, settings: Settings, access: Access, presign
         log_event("request.refused", error=str(error))
         if isinstance(error, ArchiveUnavailable):
             return show_error(HTTPStatus.SERVICE_UNAVAILABLE, f"{error}.", {"Retry-After": "5"})
-        sentence = f"{error}. Nothing can be shown until it does; callbacks are answered 503, and the vendor brings them again."
+        sentence = (
+            f"{error}. Nothing can be shown until it does; callbacks are answered 503, and the vendor brings them again. "
+            "`reelkeep doctor` says what to mend."
+        )
         return show_error(HTTPStatus.SERVICE_UNAVAILABLE, sentence, {"Retry-After": "5"})
 
     return routes
@@ -371,6 +380,11 @@ def _is_secure(settings: Settings) -> bool:
 def _own_path(path: str) -> str:
     """Where to go after the login: a page of the dashboard, and nowhere else."""
     return path if path.startswith("/ui/") and "\\" not in path and "//" not in path else "/"
+
+
+def _tell_why(record: Generation | Submission) -> str:
+    """Why it stands as it does, for a line of the list; empty: there is nothing to say."""
+    return tell_error(record) or (record.msg if record.state == State.FAILED else "")
 
 
 def _is_id(text: str) -> bool:

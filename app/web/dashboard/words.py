@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from app.domain.checkup import tell_duration, tell_size
 from app.domain.news import Fact, News
@@ -28,9 +28,9 @@ SIGNS: Mapping[str, str] = {
 MEANINGS: Mapping[str, str] = {
     State.WAITING: "no verdict yet",
     State.MIRRORING: "made, and not all of it is stored",
-    State.COMPLETE: "all that is wanted is stored",
+    State.COMPLETE: "all that is wanted and can be had is stored",
     State.FAILED: "the vendor could not make it",
-    State.LOST: "given up",
+    State.LOST: "given up: no verdict in time, or a file that could not be had",
     State.UNCERTAIN: "sent, and nobody knows yet whether it was bought",
 }
 _TIME = Markup('<time datetime="{}"><span class="ago">{}</span> <span class="clock">{}</span></time>')
@@ -78,6 +78,21 @@ def ago(at: float, now: float) -> str:
     if abs(away) < 2:
         return "just now"
     return f"{tell_duration(away)} ago" if away > 0 else f"in {tell_duration(-away)}"
+
+
+def left(until: float, now: float) -> str:
+    """The time from now to a later one: `13 d`."""
+    return tell_duration(max(0.0, until - now))
+
+
+def sentence(text: str) -> Markup:
+    """A reason as it stands by itself: with a capital letter, and what is between backticks as what is to be typed."""
+    parts = (text[:1].upper() + text[1:]).split("`")
+    if len(parts) % 2 == 0:
+        return escape("`".join(parts))
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if odd % 2 else part for odd, part in enumerate(parts)
+    )
 
 
 def clock(at: float, now: float) -> str:

@@ -6,7 +6,7 @@ from app.domain.news import FORMS, News
 from app.domain.overview import Hour
 from app.web.dashboard.chart import ROW, draw
 from app.web.dashboard.one import lay_out
-from app.web.dashboard.words import ago, clock, details_of, headline_of, span, when
+from app.web.dashboard.words import ago, clock, details_of, headline_of, left, sentence, span, when
 
 NOON = 20_000 * 86400 + 43200.0
 
@@ -36,6 +36,23 @@ def test_spans(seconds: float | None, said: str) -> None:
 )
 def test_how_long_ago(at: float, said: str) -> None:
     assert ago(at, NOON) == said
+
+
+def test_how_long_is_left() -> None:
+    assert left(NOON + 86400 * 13, NOON) == "13 d"
+    assert left(NOON - 5, NOON) == "0 s"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("no verdict: say `reelkeep retry <ID>`", "No verdict: say <code>reelkeep retry &lt;ID&gt;</code>"),
+        ("an odd ` <b>", "An odd ` &lt;b&gt;"),
+        ("", ""),
+    ],
+)
+def test_a_reason_that_stands_by_itself_is_text_with_what_is_to_be_typed_set_apart(text: str, said: str) -> None:
+    assert sentence(text) == said
 
 
 def test_a_time_is_told_in_both_ways_and_to_programs_too() -> None:
