@@ -246,14 +246,13 @@ def _measure(client: redis.Redis, idle: Asked, act: Callable[[], object]) -> Ask
 
 
 def _print(asked: dict[str, Asked]) -> None:
-    titles = f"{'commands':>10}{'scripts':>9}{'script µs':>11}{'broker µs':>11}{'CPU µs':>8}{'bytes in':>10}{'out':>8}{'memory':>9}"
+    names = ("commands", "scripts", "script µs", "broker µs", "CPU µs", "bytes in", "out", "memory")
+    titles = "".join(f"{name:>11}" for name in names)
     print(f"\n{'what Redis does for':<28}{titles}")
     for name, one in asked.items():
-        print(
-            f"{name:<28}{one.commands:>10.1f}{one.scripts:>9.1f}{one.script_us:>11.0f}"
-            f"{one.broker_us:>11.0f}{one.cpu_us:>8.0f}"
-            f"{one.bytes_in:>10.0f}{one.bytes_out:>8.0f}{one.memory:>9.0f}"
-        )
+        counts = f"{one.commands:>11.1f}{one.scripts:>11.1f}"
+        costs = (one.script_us, one.broker_us, one.cpu_us, one.bytes_in, one.bytes_out, one.memory)
+        print(f"{name:<28}{counts}" + "".join(f"{figure:>11.0f}" for figure in costs))
     whole = asked["a generation"]
     rate = 0.5e6 / whole.cpu_us
     print(

@@ -14,6 +14,8 @@ OTHERS = ("app/cli/doctor_checks.py", "app/cli/doctor.py", "app/domain/redis_sta
 #: what a check hands on in the words of others, and how the page tells of it
 HANDED_ON = {
     "str(error)": "the settings' own line",
+    "fault": "the settings' own line",
+    "f'bucket {name}: {text}'": "bucket …: cannot …",
     "f'{where}: {error}'": "Redis does not answer",
     "found['sweep']": "no sweep has run yet",
     "found['work']": "items keep failing",
