@@ -155,10 +155,8 @@ class RedisLedger:
         scripts = _read_scripts(prefix, *databases, here=self._outlet is None, leaves_room=leaves_room)
         made = [self._redis.register_script(text) for text in scripts]
         self._record, self._commit, self._pick, self._tick, self._wake, self._fault, *rest = made
-        self._reserve, self._slot, self._confirm, self._pause, self._overview, self._figures, self._outgoing, *rest = (
-            rest
-        )
-        self._archive = rest[0]
+        self._reserve, self._slot, self._confirm, self._pause, self._overview, *rest = rest
+        self._figures, self._outgoing, self._archive = rest
         self._events = events
         self._read_manifest = read_manifest
         self._silence = SILENCE if fail_fast else 0.0
