@@ -276,7 +276,8 @@ OPERATIONS: tuple[Operation, ...] = (
         "List generations",
         "Newest first, and what was submitted and has no generation yet among them. Ask for the next page with the `cursor` of "
         f"the one before and the same other parameters, until it is null; at most {MOST_PER_PAGE} a page. A cursor stays good: "
-        "what comes in meanwhile does not shift the pages, and what leaves the state that is filtered for is only missing.",
+        "what comes in meanwhile does not shift the pages, and what leaves the state that is filtered for is only missing. "
+        "What has been settled for `REELKEEP_KEEP_DAYS` is not listed any more, and still shown by its id.",
         (Answer(HTTPStatus.OK, "one page", "Page", {"generations": [_EXAMPLE], "cursor": None}),),
         lists=True,
     ),

@@ -259,6 +259,19 @@ def test_a_late_callback_brings_the_record_back_and_nothing_is_bought_or_stored_
     assert house.ledger.stats()["archived"] == 1
 
 
+def test_the_token_of_its_callback_url_is_good_no_more_and_begins_nothing(house: House) -> None:
+    submitted = house.generate("plain")
+    task_id = house.finish(submitted)
+    token = house.submission(submitted).token
+    assert house.call_back(task_id, token=token) is Recorded.RECORDED
+    while house.work():
+        pass
+    house.archive()
+    before = house.own_keys()
+    assert house.call_back(task_id, token=token) is Recorded.UNKNOWN_TOKEN
+    assert house.own_keys() == before
+
+
 def test_a_callback_that_comes_while_the_record_leaves_is_not_lost(house: House) -> None:
     """At each moment of the leaving: the record is here or there, and the callback is taken in once."""
     for moment in ("before the last look", "after the last look"):

@@ -165,7 +165,7 @@ SHAPES: dict[str, tuple[tuple[str, ...], set[str]]] = {
         ("--dry-run", "--json"),
         keys("dryRun interrupted rebuilt known unfinished missingObjects withoutManifest unreadable partly"),
     ),
-    "audit": (("--json",), keys("rows totals account")),
+    "audit": (("--json",), keys("rows totals account archived")),
     "doctor": (("--json",), keys("status checks")),
 }
 #: and of those that stay
