@@ -45,6 +45,7 @@ bench: $(READY)
 	@$(VENV)/bin/python -m tests.bench.durability
 	@$(VENV)/bin/python -m tests.bench.sweep
 	@$(VENV)/bin/python -m tests.bench.scale
+	@$(VENV)/bin/python -m tests.bench.pages
 	@$(VENV)/bin/python -m tests.bench.overload
 	@$(VENV)/bin/python -m tests.bench.hostile
 	@$(VENV)/bin/python -m tests.bench.bytes

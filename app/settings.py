@@ -107,7 +107,7 @@ class Settings(BaseSettings):
     api_tokens: Secrets = ()
     #: Bearer token that `/metrics` wants. Empty: who reaches web may read the figures, credits among them.
     metrics_token: SecretStr = SecretStr("")
-    #: Where people reach Flower: the dashboard then links each generation to its Celery tasks.
+    #: Where people reach Flower: the dashboard then links to it, and from each generation to its Celery tasks.
     flower_url: str = ""
 
     # --- Money ---

@@ -43,7 +43,8 @@ These are not Reelkeep's own names, so they have no prefix.
 | name | default | read by |
 |---|---|---|
 | `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_DEFAULT_REGION`, `AWS_ENDPOINT_URL_S3` … | – | boto3, in worker, mirror and \
-the command line. All of boto3's ways work: profiles, instance roles |
+the command line: all of boto3's ways work, profiles and instance roles too. And web, by these names alone, for [the videos on \
+its pages](dashboard.md#one-generation) |
 | `PORT` | 8000 on 127.0.0.1 | gunicorn; if it is set, web listens on all addresses |
 | `WEB_CONCURRENCY` | 2 | gunicorn: processes of web, 8 threads each |
 | `WORKER_CONCURRENCY`, `MIRROR_CONCURRENCY` | 8, 16 | the Procfile: threads of worker and mirror |

@@ -13,9 +13,9 @@ SETTINGS = "app/cli/doctor_settings.py"
 OTHERS = ("app/cli/doctor_checks.py", "app/cli/doctor.py", "app/domain/redis_state.py", "app/adapters/bucket_probe.py")
 #: what a check hands on in the words of others, and how the page tells of it
 HANDED_ON = {
-    "str(error)": "the settings' own line",
     "fault": "the settings' own line",
-    "f'bucket {name}: {text}'": "bucket …: cannot …",
+    "f'bucket {name}: {text}'": "there is no such bucket",
+    "str(error)": "the vendor refuses the key",
     "f'{where}: {error}'": "Redis does not answer",
     "found['sweep']": "no sweep has run yet",
     "found['work']": "items keep failing",
