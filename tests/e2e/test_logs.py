@@ -48,10 +48,12 @@ def answers(fleet: Fleet) -> list[str]:
 
     made = ask("POST", "/generations", json={"prompt": "a cat", "upgrades": ["4k"]}, headers={"Idempotency-Key": "k"})
     assert made.status_code == 202
-    for scenario in ("renewable-link", "download-fails-twice", "4k-uncertain"):
-        fleet.await_state(fleet.generate(scenario, upgrades=("4k",) if scenario.startswith("4k") else ()))
-    fleet.await_state(made.json()["id"])
-    fleet.await_state(fleet.generate("dead-link"), "lost")
+    kept = [fleet.generate("renewable-link"), fleet.generate("download-fails-twice"), made.json()["id"]]
+    kept.append(fleet.generate("4k-uncertain", upgrades=("4k",)))
+    lost = fleet.generate("dead-link")
+    for record_id in kept:
+        fleet.await_state(record_id)
+    fleet.await_state(lost, "lost")
     wrong = {"Authorization": "Bearer planted-wrong-token"}
     for path in (
         "/callbacks/veo/planted-wrong-token",
