@@ -246,8 +246,8 @@ def _measure(client: redis.Redis, idle: Asked, act: Callable[[], object]) -> Ask
 
 
 def _print(asked: dict[str, Asked]) -> None:
-    titles = f"{'commands':>10}{'scripts':>9}{'script µs':>11}{'broker µs':>11}{'CPU µs':>8}{'bytes in':>10}{'out':>8}{'memory':>9}"
-    print(f"\n{'what Redis does for':<28}{titles}")
+    times = f"{'script µs':>11}{'broker µs':>11}{'CPU µs':>8}"
+    print(f"\n{'what Redis does for':<28}{'commands':>10}{'scripts':>9}{times}{'bytes in':>10}{'out':>8}{'memory':>9}")
     for name, one in asked.items():
         print(
             f"{name:<28}{one.commands:>10.1f}{one.scripts:>9.1f}{one.script_us:>11.0f}"
