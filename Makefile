@@ -52,6 +52,8 @@ bench: $(READY)
 	@$(VENV)/bin/python -m tests.bench.latency
 	@$(VENV)/bin/python -m tests.bench.pools --rounds 1
 	@$(VENV)/bin/python -m tests.bench.startup
+	@$(VENV)/bin/python -m tests.bench.fleet
+	@$(VENV)/bin/python -m tests.bench.end_to_end
 
 # The lock files hold hashes and name no index.
 lock: $(READY)

@@ -10,6 +10,7 @@ from app.adapters.redis_ledger import LATE, RedisLedger
 from app.domain.ledger import Limit
 from app.domain.work import Item, Step
 from tests.integration.looks import together
+from tests.support.crowd import count_commands
 from tests.support.waiting import wait_for
 
 #: a window so long that nothing in it ends by itself while a test runs
@@ -62,6 +63,20 @@ def test_no_window_ever_holds_more_than_its_slots(redis_url: str, limit: Limit) 
     more = limit.slots + 1
     groups = [taken[first : first + more] for first in range(len(taken) - limit.slots)]
     assert all(max(after for _, after in group) - group[0][0] >= limit.window for group in groups)
+
+
+def test_a_slot_costs_the_same_however_many_there_are(ledger: RedisLedger, client: redis.Redis) -> None:
+    many = Limit("polls", 10_000, 1000.0)
+    client.zadd("reelkeep:slots:polls", {f"taken-{number}": ledger.now() for number in range(5000)})
+    turns(ledger, many, 1)
+    asked = count_commands(client, lambda: turns(ledger, many, 2))
+    assert max(size for _, size in asked) < 10
+
+
+def test_a_full_window_tells_which_slot_is_free_when(ledger: RedisLedger, client: redis.Redis) -> None:
+    now = ledger.now()
+    client.zadd("reelkeep:slots:orders", {"older": now - 300, "newer": now - 200, "beyond": now - 100})
+    assert same(turns(ledger, LONG, 1, 2), now + 700, now + 800)
 
 
 def test_a_slot_is_free_again_a_window_after_it_was_taken(ledger: RedisLedger, client: redis.Redis) -> None:

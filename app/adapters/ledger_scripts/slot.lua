@@ -12,11 +12,10 @@ end
 
 -- The place in the line says which slot is this item's: one that is free now, or one that is free a window after it was taken.
 local place = redis.call('ZRANK', line, item) or redis.call('ZCARD', line)
-local stamps = redis.call('ZRANGE', taken, 0, slots - 1, 'WITHSCORES')
-local free = slots - #stamps / 2
+local free = math.max(0, slots - redis.call('ZCARD', taken))
 local nth, rounds = place % slots, math.floor(place / slots)
 local at = now
-if nth >= free then at = tonumber(stamps[2 * (nth - free + 1)]) + window end
+if nth >= free then at = tonumber(redis.call('ZRANGE', taken, nth - free, nth - free, 'WITHSCORES')[2]) + window end
 at = math.max(at, tonumber(redis.call('GET', P .. 'paused:' .. name) or '0')) + rounds * window
 
 if at <= now then
