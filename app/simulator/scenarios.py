@@ -97,6 +97,8 @@ class Scenario(_Data):
     #: Real seconds added to the signature's timestamp.
     timestamp_shift: float = 0
 
+    #: Real seconds until the first byte of a file comes: how far away its host is, or how busy.
+    file_delay: Seconds = 0
     #: Faults of the first fetches of each file, one fetch each.
     file_faults: tuple[Fault, ...] = ()
     #: `dead` for ever; `renewable` only through download-url; `moved`: once it was fetched in vain, asking

@@ -46,6 +46,7 @@ class Host:
             return _error(visit.status)
         if not getting:
             return _whole(request, visit.file, visit.file.content)
+        self.stopping.wait(visit.file.scenario.file_delay)
         return self._faulty(request, visit, visit.file)
 
     def _faulty(self, request: Request, visit: Visit, file: File) -> Response:

