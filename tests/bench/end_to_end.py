@@ -7,9 +7,9 @@ The stack is the Procfile's, with two mirror processes of 16 slots each, on a Re
 threads that do `requests.get` and `put_object`. In each round the loop copies a share of the videos; then their callbacks are
 sent all at once, signed, and the clock runs from the first one until the last video and the last manifest are stored.
 
-Two courses. In one the source is far away, as a vendor's is: a second passes until the first byte of a file comes, and what counts
-is that no slot waits for work. In the other it is on the same machine. All of it shares the cores, so that the rates are made of what
-each process takes of the CPU for a video: that is the second table of each.
+Two courses. In one the source is far away, as a vendor's is: a second passes until the first byte of a file comes, and what
+counts is that no slot waits for work. In the other it is on the same machine. All of it shares the cores, so that the rates are
+made of what each process takes of the CPU for a video: that is the second table of each.
 """
 
 import argparse
