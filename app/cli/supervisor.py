@@ -100,10 +100,7 @@ class Supervisor:
         self._watch.join()
         for needed in (False, True):
             processes = [child.process for child in self._children.values() if child.needed is needed]
-            for process in processes:
-                process.terminate()
-            for process in processes:
-                stop_process(process, STOP_LIMIT)
+            stop_process(*processes, limit=STOP_LIMIT)
 
     def _watch_children(self) -> None:
         while not self._closing.wait(LOOK_EVERY):

@@ -66,7 +66,7 @@ def running(
         wait_until_ready(service, process, log, start_limit)
         yield process
     finally:
-        stop_process(process, stop_limit)
+        stop_process(process, limit=stop_limit)
 
 
 def start_process(service: Service, log: Path) -> subprocess.Popen[bytes]:
@@ -99,14 +99,19 @@ def wait_until_ready(service: Service, process: subprocess.Popen[bytes], log: Pa
         time.sleep(LOOK_EVERY)
 
 
-def stop_process(process: subprocess.Popen[bytes], limit: float = STOP_LIMIT) -> None:
-    """Stop a process with SIGTERM, with SIGKILL if that does not help within some seconds."""
-    process.terminate()  # does nothing if the process has been waited for: no other process can be hit
-    try:
-        process.wait(limit)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+def stop_process(*processes: subprocess.Popen[bytes], limit: float = STOP_LIMIT) -> None:
+    """Stop processes, all at once, with SIGTERM, with SIGKILL if that does not help within some seconds.
+
+    Each is told once: a second signal would hit a process on its way out, whose handlers are gone already.
+    """
+    for process in processes:
+        process.terminate()  # does nothing if the process has been waited for: no other process can be hit
+    for process in processes:
+        try:
+            process.wait(limit)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
 
 def _last_lines(log: Path) -> str:

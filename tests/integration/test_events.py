@@ -344,7 +344,7 @@ def test_a_receiver_that_is_away_is_noticed(redis_url: str, ledger: RedisLedger,
     assert ledger.overview().health.warn_of_receiver == ledger.figures().health.warn_of_receiver == text
     parts = {part.name: part for part in look_at_parts(ledger.overview(), [], Settings(redis_url=redis_url))}
     assert (parts["Events"].level, parts["Events"].text) == (Level.WARNING, text)
-    assert find_what_is_wrong(ledger.overview(), [parts["Events"]])[-1].sentence == f"Events: {text}"
+    assert find_what_is_wrong(ledger.overview(), [parts["Events"]], Policy())[-1].sentence == f"Events: {text}"
     work()
     assert shown() == (0, 0)
     assert warnings() == []

@@ -116,7 +116,7 @@ def test_what_is_refused_again_and_again_is_kept_byte_for_byte_until_a_sound_fil
     assert (rendition.state, rendition.key) == (RenditionState.MIRRORING, "")
     site.shelf.body = FILM
     assert site.attempt().state is RenditionState.STORED
-    assert list(site.bucket.keys("veo/")) == [KEY]
+    assert list(site.bucket.keys("veo/")) == ["veo/t1/manifest.json", KEY]
 
 
 def test_of_what_came_without_a_length_nobody_knows_whether_it_is_whole(site: Site) -> None:
