@@ -1,8 +1,8 @@
 """kombu's Redis transport, for workers that take each message for good, and that outlive a restart of Redis.
 
 The ledger makes up for lost messages, so none is noted as unacknowledged when it is taken off the queue, nor struck off again:
-two transactions less for each message. And the client that kombu makes anew for each command is kept: making it costs more than
-the command.
+two transactions less for each message. How far ahead a worker fetches is then bounded by `worker_disable_prefetch` alone. And the
+client that kombu makes anew for each command is kept: making it costs more than the command.
 
 With Celery 5.7.0 a worker exits when its connection breaks: the handler of the lost connection closes the channel, the channel
 wants to restore its messages, and asks a connection that is already gone for its host name: AttributeError, which nobody catches.

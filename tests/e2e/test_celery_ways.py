@@ -356,8 +356,12 @@ def test_the_queue_outlives_a_killed_redis(broker: Broker, vendor: HeldVendor, w
 
 
 def test_a_worker_outlives_a_redis_that_says_nothing(broker: Broker, vendor: HeldVendor, worker: Process) -> None:
-    its = {connection["addr"] for connection in broker.client.client_list() if connection["cmd"] == "publish"}
-    assert its & connections(worker)  # on these it says every two seconds that it is there
+
+    def published() -> set[str]:
+        said = {connection["addr"] for connection in broker.client.client_list() if connection["cmd"] == "publish"}
+        return said & connections(worker)
+
+    its = wait_for(published)  # on these it says every two seconds that it is there
     broker.process.send_signal(signal.SIGSTOP)
     try:
         wait_for(lambda: not its & connections(worker))  # it has given up waiting for an answer
