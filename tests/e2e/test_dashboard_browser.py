@@ -80,7 +80,7 @@ def test_log_in_filter_open_and_play(browser: Browser, fleet: Fleet, kept: str, 
         expect(page.get_by_text("shelf=top <b>")).to_be_visible()
         for label, width in (("result", 1280), ("4k", 3840)):
             video = page.get_by_label(label, exact=True)
-            video.evaluate("video => { video.muted = true; return video.play(); }")
+            video.evaluate("video => { video.muted = true; video.play(); }")
             wait_for(lambda video=video: video.evaluate("video => video.currentTime") > 0.2)  # type: ignore[misc]
             assert video.evaluate("video => video.videoWidth") == width
             assert video.evaluate(PICTURE) > 0
