@@ -39,21 +39,13 @@ EXAMPLES ?= 300
 fuzz: $(READY)
 	@$(VENV)/bin/python -m tests.fuzz --examples $(EXAMPLES) --seed $(SEED)
 
+# All of them, in about half an hour; each prints its table and writes JSON into reelkeep-data/bench. One alone: make bench BENCHES=sweep
+BENCHES ?= front_door startup sweep scale fleet end_to_end pace durability overload hostile bytes latency pools
 bench: $(READY)
-	@$(VENV)/bin/python -m tests.bench.front_door
-	@$(VENV)/bin/python -m tests.bench.pace
-	@$(VENV)/bin/python -m tests.bench.durability
-	@$(VENV)/bin/python -m tests.bench.sweep
-	@$(VENV)/bin/python -m tests.bench.scale
-	@$(VENV)/bin/python -m tests.bench.pages
-	@$(VENV)/bin/python -m tests.bench.overload
-	@$(VENV)/bin/python -m tests.bench.hostile
-	@$(VENV)/bin/python -m tests.bench.bytes
-	@$(VENV)/bin/python -m tests.bench.latency
-	@$(VENV)/bin/python -m tests.bench.pools --rounds 1
-	@$(VENV)/bin/python -m tests.bench.startup
-	@$(VENV)/bin/python -m tests.bench.fleet
-	@$(VENV)/bin/python -m tests.bench.end_to_end
+	@mkdir -p reelkeep-data/bench
+	@failed=; for name in $(BENCHES); do echo "$$name"; \
+	  $(VENV)/bin/python -m tests.bench.$$name --json reelkeep-data/bench/$$name.json || failed="$$failed $$name"; echo; \
+	done; [ -z "$$failed" ] || { echo "out of bounds, or broken:$$failed" >&2; exit 1; }
 
 # The lock files hold hashes and name no index.
 lock: $(READY)

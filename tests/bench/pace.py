@@ -6,11 +6,12 @@ Four real worker processes submit through the simulator, whose own limit is on. 
 """
 
 import argparse
+import json
 import math
 import sys
 import tempfile
 from bisect import bisect_left
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tests.support.fleet import Fleet, running_fleet
@@ -74,9 +75,13 @@ def main() -> None:
     """Measure, and print a table. Status 0 if the limit was kept."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--generations", type=int, default=200)
+    parser.add_argument("--json", type=Path, help="also write the figures there")
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        pace = measure_pace(Path(folder), parser.parse_args().generations)
+        pace = measure_pace(Path(folder), options.generations)
     print(pace)
+    if options.json:
+        options.json.write_text(json.dumps(asdict(pace), indent=1) + "\n")
     sys.exit(0 if pace.worst <= LIMIT else 1)
 
 

@@ -109,7 +109,7 @@ def main() -> None:
     parser.add_argument("--part", choices=("work", "ends"), nargs="*", default=["work", "ends"])
     parser.add_argument("--pools", choices=POOLS, nargs="*", default=list(POOLS))
     parser.add_argument("--slots", type=int, nargs="*", default=[1, 4, 16])
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--videos", type=int, default=100, help="in each round")
     parser.add_argument("--json", type=Path, help="also write the figures there")
     options = parser.parse_args()

@@ -1,4 +1,4 @@
-"""What a generation takes of Redis, and what a look at the API costs with ten thousand and with a million of them, side by side.
+"""What a generation takes of Redis, and what a look at it costs with ten thousand and with a million of them, side by side.
 
     python -m tests.bench.scale
 
@@ -58,6 +58,11 @@ class Crowd:
             "one generation": f"/generations/{middle}",
             "the metrics": "/metrics",
             "the first screen": "/",
+            "its list": "/ui/generations",
+            "its list of a label and a state": f"/ui/generations?label=project%3Dspring&state={State.COMPLETE}",
+            "its list of a time": "/ui/generations?since=2020-01-01T00:00",
+            "its search for what nothing holds": "/ui/generations?text=nowhere",
+            "its page of one generation": f"/ui/generations/{middle}",
         }
 
     def look(self, path: str) -> float:
