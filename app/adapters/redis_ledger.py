@@ -179,7 +179,7 @@ class RedisLedger:
                 return result  # it stays where it is
             if self._write(_commit_args(record_id, before, draft, focus, events=self._events)):
                 return result
-        raise LedgerUnavailable(f"{record_id} is being written to by too many at once")
+        raise LedgerUnavailable(f"the record of {record_id} is being written to by too many at once")
 
     def pick(self, item: Item) -> str:
         """See `Ledger.pick`."""
@@ -547,18 +547,22 @@ class RedisLedger:
             generation = self._load(leads_to)[1].generation
             draft.submission = restore_submission(generation) if generation else None
             if draft.submission is None:
-                raise ArchiveUnavailable(f"{name} has brought about {leads_to}, which is not known any more")
+                raise ArchiveUnavailable(f"submission {name} has brought about {leads_to}, which is not known any more")
         elif not leads_to:
             draft.generation = self._fetch(name, draft.now)
         draft.is_archived = draft.record is not None
 
     def _fetch(self, task_id: str, now: float) -> Generation:
         if self._read_manifest is None:
-            raise ArchiveUnavailable(f"{task_id} is in the bucket alone, and the way there is not known here")
+            raise ArchiveUnavailable(
+                f"generation {task_id} is in the bucket alone, and the way there is not known here"
+            )
         try:
             return bring_back(task_id, self._read_manifest(task_id), now)
         except (StoreUnavailable, UnreadableManifest) as error:
-            raise ArchiveUnavailable(f"{task_id} is in the bucket alone, and cannot be read: {error}") from None
+            raise ArchiveUnavailable(
+                f"generation {task_id} is in the bucket alone, and cannot be read: {error}"
+            ) from None
 
     def _write(self, args: list[str | int]) -> bool:
         """Commit; False: somebody else has written in between."""
