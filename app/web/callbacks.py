@@ -11,8 +11,6 @@ more than that: docs/performance.md. Whatever is wrong is raised inside Flask an
 """
 
 import re
-import socket
-import struct
 import time
 from collections.abc import Iterable
 from http import HTTPStatus
@@ -38,7 +36,7 @@ _PATH = re.compile(r"/callbacks/veo(?P<uhd>/4k(?=/|$))?(?:/(?P<token>[^/]+))?")
 #: in a request's environment: the error that Flask shall answer with
 _ERROR = "reelkeep.error"
 
-#: seconds without a byte after which a body is given up: bodies that never end must not hold every thread
+#: seconds without a byte after which a body is given up: bodies that never end must not hold every connection
 LONGEST_SILENCE = 5
 
 
@@ -66,10 +64,9 @@ class FrontDoor:
         return [ACCEPTED]
 
     def _record(self, route: Route, token: str | None, environ: "WSGIEnvironment") -> None:
-        _limit_silence(environ)
         delivery = Delivery(
             route=route,
-            raw=read_bytes(environ),
+            raw=_read_patiently(environ),
             at=time.time(),
             token=token and token.encode("latin-1").decode("utf-8", "replace"),  # as WSGI writes paths
             timestamp=environ.get("HTTP_X_WEBHOOK_TIMESTAMP"),
@@ -86,11 +83,15 @@ class FrontDoor:
         log_event("callback.recorded", route=route, task_id=task_id)
 
 
-def _limit_silence(environ: "WSGIEnvironment") -> None:
+def _read_patiently(environ: "WSGIEnvironment") -> bytes:
     connection = environ.get("gunicorn.socket")  # there is none under other servers
-    if connection is not None:
-        # The kernel's own limit. With Python's, `settimeout`, each send and receive is two calls, and lets others in twice.
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", LONGEST_SILENCE, 0))
+    if connection is None:
+        return read_bytes(environ)
+    connection.settimeout(LONGEST_SILENCE)
+    try:
+        return read_bytes(environ)
+    finally:
+        connection.settimeout(None)
 
 
 def callback_routes(ledger: Ledger) -> Blueprint:

@@ -3,6 +3,11 @@
 The settings are read here first: a wrong one then stops the whole process with its one line, before any worker is made.
 """
 
+# First of all: what is imported from here on waits for the network without holding up the process.
+from gevent import monkey
+
+monkey.patch_all()
+
 import json
 import os
 import socket
@@ -19,8 +24,8 @@ settings = load_or_exit("callbacks")
 workers = int(os.environ.get("WEB_CONCURRENCY", "2"))  # gunicorn's own variable; its default is 1
 #: Made once and forked: a worker that was killed is back at once, and all share what they only read. Nothing is connected before.
 preload_app = True
-worker_class = "gthread"
-threads = 8
+#: a connection costs little, and none holds up another: docs/decisions/0015-front-door.md
+worker_class = "gevent"
 #: the vendor waits 15 s; Redis is given up after 2
 timeout = 30
 graceful_timeout = 20
