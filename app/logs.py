@@ -11,9 +11,9 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar, copy_context
 from datetime import UTC, datetime
-from functools import partial
+from functools import lru_cache, partial
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, TextIO
 from urllib.parse import quote
 
 LogFormat = Literal["auto", "text", "json"]
@@ -71,7 +71,8 @@ class EventFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """The line. In text a traceback follows on lines of its own, indented."""
-        at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
+        seconds = int(record.created)
+        at = f"{_write_second(seconds)}.{int(1000 * (record.created - seconds)):03}Z"
         fields: Mapping[str, object] = getattr(record, "fields", _NOTHING)
         if work := _work.get():  # behind the event's own, which outrank it
             fields = {**fields, **{name: value for name, value in work.items() if name not in fields}}
@@ -85,8 +86,8 @@ class EventFormatter(logging.Formatter):
         return "\n  ".join([line, *map(_printable, self.formatException(record.exc_info).splitlines())])
 
     def _in_json(self, record: logging.LogRecord, at: str, fields: Mapping[str, object]) -> str:
-        told: dict[str, object] = {"time": at, "level": record.levelname.lower(), "event": record.getMessage()}
-        told = {**told, **fields, "logger": record.name}
+        level, event = record.levelname.lower(), record.getMessage()
+        told: dict[str, object] = {"time": at, "level": level, "event": event, **fields, "logger": record.name}
         if record.exc_info:
             told["exception"] = self.formatException(record.exc_info)
         return _to_json(told)
@@ -98,6 +99,11 @@ class EventFormatter(logging.Formatter):
         if "?" in line:
             line = _QUERY.sub(f"?{HIDDEN}", line)
         return _TOKEN.sub(rf"\1/{HIDDEN}", line) if "/callbacks/" in line else line
+
+
+@lru_cache(2)
+def _write_second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def _written(secret: str) -> set[str]:
@@ -118,9 +124,17 @@ def _printable(text: str) -> str:
 # --- where they go -------------------------------------------------------------------------------------------------------------
 
 
+class _Lines(logging.StreamHandler[TextIO]):
+    """Writes lines to a stream."""
+
+    def flush(self) -> None:
+        # As `StreamHandler` does it, but without taking the handler's lock once more for each line.
+        self.stream.flush()
+
+
 def make_handler(log_format: LogFormat = "auto", secrets: Iterable[str] = ()) -> logging.Handler:
     """A handler that writes such lines to stdout."""
-    handler = logging.StreamHandler(sys.stdout)
+    handler = _Lines(sys.stdout)
     as_json = log_format == "json" or (log_format == "auto" and not sys.stdout.isatty())
     handler.setFormatter(EventFormatter(as_json=as_json, secrets=secrets))
     return handler
@@ -128,6 +142,8 @@ def make_handler(log_format: LogFormat = "auto", secrets: Iterable[str] = ()) ->
 
 def configure_logs(log_format: LogFormat = "auto", secrets: Iterable[str] = (), level: int = logging.INFO) -> None:
     """Send all logs to stdout, Python's warnings among them."""
+    # Not shown, so not looked up for each line.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     root = logging.getLogger()
     root.handlers[:] = [make_handler(log_format, secrets)]
     root.setLevel(level)

@@ -2,6 +2,7 @@
 
 import copy
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
@@ -39,6 +40,7 @@ class GroupCommit(Generic[T, R]):
         self._waiting.append(ticket)
         with self._turn:
             if ticket.result is None and ticket.error is None:
+                time.sleep(0)  # whoever is ready to run comes along; nobody is waited for
                 # Its own is still there: whatever is taken out is answered before the turn ends.
                 self._write([self._waiting.popleft() for _ in range(len(self._waiting))])
         if ticket.error is not None:

@@ -13,6 +13,7 @@ import os
 import socket
 
 import gunicorn.util
+from gunicorn.glogging import Logger
 
 from app.logs import gunicorn_logs
 from app.settings import load_or_exit
@@ -31,10 +32,16 @@ timeout = 30
 graceful_timeout = 20
 keepalive = 5
 control_socket_disable = True
-accesslog = None
 logconfig_dict = gunicorn_logs(settings.log_format, settings.secrets)
 #: a header line over this is refused with 400 by gunicorn itself
 limit_request_field_size = 8190
+
+
+class logger_class(Logger):  # type: ignore[misc]  # gunicorn has no types
+    """Gunicorn's, without a line for each request: with a `logconfig_dict` it would put one together even if nobody reads it."""
+
+    def access(self, *_: object) -> None:
+        """Log no request."""
 
 
 def post_fork(_server: object, _worker: object) -> None:

@@ -3,8 +3,9 @@
     python -m tests.bench.front_door
 
 Reelkeep verifies, records, counts and enqueues each callback, and logs a line; the peers do less. Each runs under gunicorn with
-two workers of eight threads. Rounds alternate and the median is shown; then no-op and Reelkeep are asked half as many a second as
-Reelkeep can take, for how long answers take. Absolute figures depend on the machine; the ratios are what to read.
+two workers: Reelkeep as it is deployed, the peers with eight threads each. Rounds alternate and the median is shown; then no-op and
+Reelkeep are asked half as many a second as Reelkeep can take, for how long answers take. Absolute figures depend on the machine; the
+ratios are what to read.
 """
 
 import argparse
@@ -137,7 +138,9 @@ class _Bench:
 
 def _gunicorn(app: str, port: int, redis_url: str) -> Service:
     env = {**os.environ, "REELKEEP_REDIS_URL": redis_url, "REELKEEP_WEBHOOK_KEYS": KEY}
-    options = ("--config", "python:app.web.gunicorn_conf", "--workers", "2", "--bind", f"127.0.0.1:{port}")
+    deployed = ("--config", "python:app.web.gunicorn_conf")
+    usual = ("--worker-class", "gthread", "--threads", "8", "--no-control-socket")
+    options = (*(deployed if app == APPS[REELKEEP] else usual), "--workers", "2", "--bind", f"127.0.0.1:{port}")
     return Service(app, (sys.executable, "-m", "gunicorn", *options, app), env, lambda: _answers(port))
 
 

@@ -12,7 +12,10 @@ import statistics
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
+
+_LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -42,48 +45,60 @@ def send(port: int, requests: Sequence[bytes], connections: int = 16, rate: floa
     :param rate: requests a second; a wait then counts from when it was due, though all connections may have been busy
     :raises SystemExit: an answer other than 200: the figures would mean nothing
     """
-    idle = deque(_connect(port) for _ in range(connections))
     todo, waits = deque(requests), list[float]()
-    began = time.perf_counter()
-    with selectors.DefaultSelector() as selector:
+    with selectors.DefaultSelector() as selector, ExitStack() as stack:
+        idle = deque(_Sender(selector, port) for _ in range(connections))
+        for sender in idle:
+            stack.callback(sender.close)
+        began = time.perf_counter()
         while len(waits) < len(requests):
             now = time.perf_counter()
             while todo and idle:
                 due = began + (len(requests) - len(todo)) / rate if rate else now
                 if due > now:
                     break
-                connection = idle.popleft()
-                connection.sendall(todo.popleft())
-                selector.register(connection, selectors.EVENT_READ, (due, bytearray()))
+                idle.popleft().send(todo.popleft(), due)
             pause = max(0.0, due - now) if todo and idle else None
             for key, _ in selector.select(pause):
-                connection = key.fileobj
-                assert isinstance(connection, socket.socket)
-                due, answer = key.data
-                answer += connection.recv(4096)
-                if not _is_complete(answer):
-                    continue
-                waits.append(time.perf_counter() - due)
-                selector.unregister(connection)
-                if b"Connection: close" in answer:
-                    connection.close()
-                    connection = _connect(port)
-                idle.append(connection)
-    took = time.perf_counter() - began
-    for connection in idle:
-        connection.close()
+                if key.data.receive():
+                    waits.append(time.perf_counter() - key.data.due)
+                    idle.append(key.data)
+        took = time.perf_counter() - began
     return Load(len(requests) / took, waits)
 
 
-def _is_complete(answer: bytearray) -> bool:
-    if not answer.startswith(b"HTTP/1.1 200 "[: len(answer)]) or not answer:
-        raise SystemExit(f"answered {bytes(answer[:200])!r}: the figures would mean nothing")
-    head, _, body = answer.partition(b"\r\n\r\n")
-    length = re.search(rb"content-length: *(\d+)", head, re.IGNORECASE)
-    return length is not None and len(body) == int(length[1])
+class _Sender:
+    """One connection, kept open, and opened anew where the server closes it."""
 
+    def __init__(self, selector: selectors.BaseSelector, port: int) -> None:
+        self._selector, self._port = selector, port
+        self._open()
+        # Whichever of a server's processes wakes first takes a connection. Of many at once, one takes almost all.
+        time.sleep(0.005)
 
-def _connect(port: int) -> socket.socket:
-    connection = socket.create_connection(("127.0.0.1", port), timeout=30)
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return connection
+    def send(self, request: bytes, due: float) -> None:
+        self.due, self._answer = due, b""
+        self._connection.sendall(request)
+
+    def receive(self) -> bool:
+        """Take what has come. Gives whether the answer is complete."""
+        self._answer += self._connection.recv(4096)
+        if not self._answer.startswith(b"HTTP/1.1 200 "[: len(self._answer)]) or not self._answer:
+            raise SystemExit(f"answered {self._answer[:200]!r}: the figures would mean nothing")
+        head, _, body = self._answer.partition(b"\r\n\r\n")
+        length = _LENGTH.search(head)
+        if length is None or len(body) != int(length[1]):
+            return False
+        if b"Connection: close" in head:
+            self.close()
+            self._open()
+        return True
+
+    def close(self) -> None:
+        self._selector.unregister(self._connection)
+        self._connection.close()
+
+    def _open(self) -> None:
+        self._connection = socket.create_connection(("127.0.0.1", self._port), timeout=30)
+        self._connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._selector.register(self._connection, selectors.EVENT_READ, self)
