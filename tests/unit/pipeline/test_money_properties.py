@@ -409,7 +409,7 @@ def choose(among: Any, pick: int) -> Any:
 @pytest.mark.timeout(1200)  # a failure is shrunk before it is told
 def test_nothing_is_bought_twice_nor_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.pipeline.lease.INSIST_EVERY", 0.0)
-    # Claims last by the shop's clock. Kept alive by the real one, a machine that stands still for seconds would change the course.
+    # Claims last by the shop's clock: kept alive by the real one, a machine that stands still would change the course.
     for module in ("mirror", "manifest"):
         monkeypatch.setattr(f"app.pipeline.{module}.keep_alive", lambda *_: nullcontext())
     quiet = [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large]
