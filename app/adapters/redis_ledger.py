@@ -99,7 +99,7 @@ SCRIPTS = (
 REDIS_SCHEMES = frozenset({"redis", "rediss"})
 #: how often a transition is tried when others write to the same generation at the same time
 MOST_CONFLICTS = 50
-#: after a time-out, seconds in which calls fail at once: a silent Redis must not hold every thread of the web process
+#: after a time-out, seconds in which calls fail at once: a silent Redis must not hold up every request of the web process
 SILENCE = 0.5
 
 
@@ -136,7 +136,7 @@ class RedisLedger:
         :param broker_url: Celery's broker; None: the ledger's own database
         :param outlet: makes the way to a broker on another server; needed only then
         :param timeout: seconds for connecting and for each answer; a call takes up to two of these
-        :param fail_fast: after a time-out, let calls fail at once for a moment: for a process whose threads must not all wait
+        :param fail_fast: after a time-out, let calls fail at once for a moment: for a process whose requests must not all wait
         :param leaves_room: write nothing when Redis's memory is nearly full: for those who bring new work
         :param events: somebody is to be told what happens: put it into the outboxes
         :param read_manifest: how to read the records of generations that have left for the bucket; None: it is not known here

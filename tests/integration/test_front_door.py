@@ -2,6 +2,7 @@
 
 import json
 import re
+import select
 import signal
 import socket
 import subprocess
@@ -9,6 +10,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from app.adapters.redis_ledger import RedisLedger
 from app.domain.ledger import Trust
 from app.embedded.redis_server import redis_server
 from app.embedded.service import free_port, running
+from app.web.callbacks import LONGEST_SILENCE
 from tests.integration.web import KEYS, TASK, TOKEN, Web, signed, success, web_service
 from tests.support.waiting import wait_for
 
@@ -163,19 +166,24 @@ def test_a_body_over_one_mebibyte_is_refused(web: Web) -> None:
     assert len(web.ledger.read(TASK).pending) == 1
 
 
-def test_bodies_that_never_end_do_not_stop_the_door(web: Web) -> None:
+def test_clients_that_dawdle_hold_up_nobody_and_are_given_up(web: Web) -> None:
     host, port = web.url.removeprefix("http://").split(":")
     head = b"POST /callbacks/veo HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{"
-    lingering = [socket.create_connection((host, int(port)), timeout=60) for _ in range(20)]
-    try:
-        for connection in lingering:
-            connection.sendall(head)
+    began = time.monotonic()
+    with ExitStack() as stack:
+        lingering = [stack.enter_context(socket.create_connection((host, int(port)), timeout=60)) for _ in range(300)]
+        for place, connection in enumerate(lingering):
+            connection.sendall((head, head[:20], b"")[place % 3])
         answer = requests.post(f"{web.url}/callbacks/veo", json=success(), headers=signed(TASK), timeout=60)
         assert answer.status_code == 200
-        assert b" 400 " in lingering[0].makefile("rb").readline()
-    finally:
+        poll = select.poll()
         for connection in lingering:
-            connection.close()
+            poll.register(connection, select.POLLIN)
+        given_up = poll.poll(0)
+        if time.monotonic() - began < LONGEST_SILENCE:
+            assert not given_up, "it had to wait until some were given up"
+        assert b" 400 " in lingering[0].makefile("rb").readline()
+        assert [connection.recv(100) for connection in lingering[1:3]] == [b"", b""]
 
 
 def test_other_methods_and_routes_are_refused_as_problems(web: Web) -> None:

@@ -13,7 +13,7 @@ from app.web.dashboard.search import Search
 
 #: rows that are read at a time
 AT_ONCE = 200
-#: seconds after which a file ends, and says where the next one begins: it holds a thread that callbacks may need
+#: seconds after which a file ends, and says where the next one begins: it keeps a process busy that callbacks may need
 LONGEST = 60.0
 #: seconds for which a browser may take nothing of it
 LONGEST_SILENCE = 30.0
