@@ -30,7 +30,7 @@ Fetch = Callable[[str], AbstractContextManager[Download]]
 
 @pytest.fixture
 def patient(world: World, policy: DownloadPolicy) -> DownloadPolicy:
-    return replace(policy, also_public=policy.also_public | {DEAD, DEAD_TOO, SILENT}, connect_timeout=0.3)
+    return replace(policy, also_public=policy.also_public | {DEAD, DEAD_TOO, SILENT}, connect_timeout=2)
 
 
 @pytest.fixture

@@ -46,7 +46,7 @@ These are not Reelkeep's own names, so they have no prefix.
 the command line: all of boto3's ways work, profiles and instance roles too. And web, by these names alone, for [the videos on \
 its pages](dashboard.md#one-generation) |
 | `PORT` | 8000 on 127.0.0.1 | gunicorn; if it is set, web listens on all addresses |
-| `WEB_CONCURRENCY` | 2 | gunicorn: processes of web, 8 threads each |
+| `WEB_CONCURRENCY` | 2 | gunicorn: processes of web, a thousand connections each |
 | `WORKER_CONCURRENCY`, `MIRROR_CONCURRENCY` | 8, 16 | the Procfile: threads of worker and mirror |
 | `FLOWER_PORT`, `FLOWER_ADDRESS` | 5555, 127.0.0.1 | the Procfile |
 | `FLOWER_BASIC_AUTH` | – | Flower: `user:password`. Set it wherever Flower can be reached by others |
