@@ -40,7 +40,7 @@ fuzz: $(READY)
 	@$(VENV)/bin/python -m tests.fuzz --examples $(EXAMPLES) --seed $(SEED)
 
 # All of them, in about half an hour; each prints its table and writes JSON into reelkeep-data/bench. One alone: make bench BENCHES=sweep
-BENCHES ?= front_door startup sweep scale fleet end_to_end pace durability overload hostile bytes latency pools
+BENCHES ?= front_door busy startup sweep scale fleet end_to_end pace durability overload hostile bytes latency pools
 bench: $(READY)
 	@mkdir -p reelkeep-data/bench
 	@failed=; for name in $(BENCHES); do echo "$$name"; \

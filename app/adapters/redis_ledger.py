@@ -69,6 +69,8 @@ HISTORY = 20
 TIMELINE = 100
 #: records that are looked at in one call for what no list tells, and how many at a time
 LOOKED_AT, CHUNK = 1000, 200
+#: and how many until others get a turn: where one process serves many (app/web/gunicorn_conf.py), nobody else runs meanwhile
+TURN = 10
 #: a settled callback longer than this is not kept (its news is): bytes
 LONGEST_KEPT = 16_384
 #: seconds after which an enqueued item whose message is gone counts as lost; a worker claims within milliseconds
@@ -214,6 +216,8 @@ class RedisLedger:
         for _ in range(max(1, LOOKED_AT // size)):
             ids = self._call(partial(self._ids_after, index, size, cursor, wanted.until))
             for place, (record_id, text) in enumerate(self._read_texts(ids), 1):
+                if place % TURN == 0:
+                    time.sleep(0)
                 record = _read_leniently(record_id, text) if text else None
                 at = ids[place - 1][1]
                 if wanted.since is not None and at < wanted.since:

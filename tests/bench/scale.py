@@ -84,20 +84,21 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="also write the figures there")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-        few, many = (_gather(count, Path(folder) / str(count), stack) for count in options.generations)
+        few, many = (gather(count, Path(folder) / str(count), stack) for count in options.generations)
         times = _compare(few, many, options.looks)
         names = {count: _measure_names(Path(folder) / f"names-{count}", count) for count in options.generations}
     sys.exit(not _print([few, many], times, names, options.json))
 
 
-def _gather(count: int, folder: Path, stack: ExitStack) -> Crowd:
+def gather(count: int, folder: Path, stack: ExitStack, processes: int = 1) -> Crowd:
+    """Start a Redis with so many generations, and a web server before it."""
     client, url = stack.enter_context(roomy_redis(folder))
     ledger, before = RedisLedger(url), _used(client)
     course.complete(ledger, MODEL, {"project": "spring"})
     copy(client, MODEL, count - 1)
     each = (_used(client) - before) / count
     port = free_port()
-    stack.enter_context(running(_gunicorn(port, url), folder / "web.log"))
+    stack.enter_context(running(_gunicorn(port, url, processes), folder / "web.log"))
     connection = stack.enter_context(closing(http.client.HTTPConnection("127.0.0.1", port, timeout=60)))
     version = client.info("server")["redis_version"]  # type: ignore[index]  # no coroutine
     return Crowd(count, version, client, url, each, connection, _log_in(connection))
@@ -107,10 +108,15 @@ def _used(client: Any) -> int:
     return int(client.info("memory")["used_memory"])
 
 
-def _gunicorn(port: int, redis_url: str) -> Service:
+def _gunicorn(port: int, redis_url: str, processes: int) -> Service:
     given = {"REDIS_URL": redis_url, "ALLOW_UNSIGNED": "1", "API_TOKENS": TOKEN}
-    env = {**os.environ, "WEB_CONCURRENCY": "1", **{f"REELKEEP_{name}": value for name, value in given.items()}}
-    argv = (sys.executable, "-m", "gunicorn", "--no-control-socket", "--bind", f"127.0.0.1:{port}", "app.web.wsgi:app")
+    env = {
+        **os.environ,
+        "WEB_CONCURRENCY": str(processes),
+        **{f"REELKEEP_{name}": value for name, value in given.items()},
+    }
+    options = ("--config", "python:app.web.gunicorn_conf", "--bind", f"127.0.0.1:{port}")
+    argv = (sys.executable, "-m", "gunicorn", *options, "app.web.wsgi:app")
 
     def answers() -> bool:
         with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=5)) as connection:

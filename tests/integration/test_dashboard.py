@@ -714,6 +714,18 @@ def test_an_export_of_many_takes_no_more_room_than_one_of_few(
     assert rooms[1] < 1.2 * rooms[0], "bytes"
 
 
+def test_an_export_gives_others_their_turn(user: Visitor, client: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One process serves many, and nobody else runs while it computes."""
+    crowd(client, 400)
+    pauses: list[float] = []
+    monkeypatch.setattr("time.sleep", pauses.append)
+    with user.client.get("/ui/generations.csv") as answer:
+        read, parts = len(pauses), [len(part.splitlines()) for part in answer.iter_encoded()]
+    assert max(parts) <= 20
+    assert read >= 200 / 20, "the first page"
+    assert len(pauses) >= (400 + 400) / 12, "each is read and written"
+
+
 def test_a_whole_id_is_found_at_once(user: Visitor, listed: RedisLedger) -> None:
     assert user.get("/ui/generations", text="c3").location == "/ui/generations/c3"
     assert user.get("/ui/generations", text="c3", state="lost").status_code == 200

@@ -11,8 +11,8 @@ from app.domain.sheet import HEAD, write_line, write_record
 from app.logs import log_event
 from app.web.dashboard.search import Search
 
-#: rows that are read at a time
-AT_ONCE = 200
+#: rows that are read at a time, and written until others get a turn
+AT_ONCE, TURN = 200, 10
 #: seconds after which a file ends, and says where the next one begins: it keeps a process busy that callbacks may need
 LONGEST = 60.0
 #: seconds for which a browser may take nothing of it
@@ -37,7 +37,9 @@ def write_sheet(page: Page, search: Search, ledger: Ledger, path: str) -> Iterat
     ends = time.monotonic() + LONGEST
     yield MARK + HEAD
     while True:
-        yield "".join(map(write_record, page.generations))
+        for first in range(0, len(page.generations), TURN):
+            yield "".join(map(write_record, page.generations[first : first + TURN]))
+            time.sleep(0)
         if page.cursor is None:
             return
         rest = f"the rest is at {path}{'&' if '?' in path else '?'}cursor={page.cursor}"

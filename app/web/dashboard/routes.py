@@ -67,7 +67,7 @@ def dashboard_routes(ledger: Ledger, settings: Settings, access: Access, presign
     sessions = Sessions([token.get_secret_value() for token in settings.api_tokens])
     policy = settings.policy
     headers = _security_headers(presigner)
-    # One at a time in each process: the other threads are for callbacks.
+    # One at a time in each process: the rest of it is for callbacks.
     exporting = threading.Lock()
 
     # --- who may -------------------------------------------------------------------------------------------------------
