@@ -137,7 +137,11 @@ def _ask(
 ) -> tuple[int, str, str]:
     """Gives the status, the text, and the cookie that was set."""
     connection.request(method, path, body, headers or {})
-    answer = connection.getresponse()
+    try:
+        answer = connection.getresponse()
+    except http.client.RemoteDisconnected:  # nobody had asked for a while: as a browser does, ask again
+        connection.request(method, path, body, headers or {})
+        answer = connection.getresponse()
     text = answer.read().decode()
     return answer.status, text, (answer.getheader("Set-Cookie") or "").partition(";")[0]
 
