@@ -27,7 +27,7 @@ class Gathering(bootsteps.StartStopStep):
         """Take over from Celery when the events of this connection are sent."""
         dispatcher = consumer.event_dispatcher
         dispatcher.on_send_buffered = None
-        self._timer = consumer.hub.timer.call_repeatedly(PAUSE, dispatcher.flush)
+        self._timer = consumer.timer.call_repeatedly(PAUSE, dispatcher.flush)
 
     def stop(self, consumer: Any) -> None:
         """Send what there is, if that is still possible."""

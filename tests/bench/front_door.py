@@ -178,6 +178,9 @@ def _print(found: dict[str, Found], waits: dict[str, list[Load]], half: float) -
         ratios = "".join(f"{rate[name] / rate[peer]:>13.2f}" for peer in (NOOP, NAIVE, USUAL))
         costs = "".join(f"{statistics.median(ms):>13.2f}" for ms in (one.server_ms, one.redis_ms))
         print(f"{name:<22}{rate[name]:>13.0f}{f'{low:.0f}-{high:.0f}':>13}{ratios}{costs}")
+    pairs = [other / one for one, other in zip(found[REELKEEP].rates, found[REPEATS].rates, strict=True)]
+    low, middle, high = statistics.quantiles(pairs, n=4)
+    print(f"{REPEATS} / new ones, round by round: {middle:.2f} (half of them: {low:.2f} to {high:.2f})")
     print(f"\nat {half:.0f} callbacks a second:")
     for name, loads in waits.items():
         p50, p99 = (1000 * statistics.median(load.percentile(share) for load in loads) for share in (50, 99))

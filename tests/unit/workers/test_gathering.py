@@ -22,15 +22,13 @@ class Dispatcher:
 
 def _consumer() -> SimpleNamespace:
     errors = SimpleNamespace(connection_errors=(ConnectionError,), channel_errors=())
-    return SimpleNamespace(
-        event_dispatcher=Dispatcher(), hub=SimpleNamespace(timer=Timer()), connection=errors, **vars(errors)
-    )
+    return SimpleNamespace(event_dispatcher=Dispatcher(), timer=Timer(), connection=errors, **vars(errors))
 
 
 def test_events_wait_for_each_other_and_not_for_long() -> None:
     consumer = _consumer()
     Gathering(consumer).start(consumer)
-    [(_, _, entry)] = consumer.hub.timer._queue
+    [(_, _, entry)] = consumer.timer._queue
     entry()
     assert (consumer.event_dispatcher.on_send_buffered, consumer.event_dispatcher.sent) == (None, 1)
     assert 0 < PAUSE <= 1
@@ -42,7 +40,7 @@ def test_what_has_gathered_is_sent_before_the_end() -> None:
     step.stop(consumer)  # it had not begun
     step.start(consumer)
     step.stop(consumer)
-    [(_, _, entry)] = consumer.hub.timer._queue
+    [(_, _, entry)] = consumer.timer._queue
     assert (consumer.event_dispatcher.sent, entry.canceled) == (1, True)
 
 
