@@ -258,6 +258,8 @@ def test_a_lost_connection_has_nothing_delivered_twice(broker: Broker, vendor: H
     broker.client.client_kill_filter(_type="pubsub")
     wait_for(lambda: broker.inspect(worker, "ping"))
     vendor.open()
+    # Not before its turn is over, or that would go on with what comes now, without its message.
+    wait_for(lambda: vendor.asked[under_way] and broker.inspect(worker, "active") == [])
     [after] = broker.track()  # behind whatever was delivered again
     wait_for(lambda: vendor.asked[after])
     assert (vendor.asked[under_way], broker.received(worker, Step.SETTLE)) == (1, before + 2)
