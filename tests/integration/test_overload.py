@@ -54,14 +54,16 @@ def test_a_full_redis_is_an_honest_503_and_loses_nothing(flooded: Flooded) -> No
     supervisor.kill("worker", hold=True)
     wait_for(lambda: supervisor["worker"].process.poll() is not None)
     leave_room(client, 2**19)
-    answers = flood(flooded.port, rate=400, seconds=2, connections=16)
-    assert find_unknown(client, answers.recorded) == []
-    assert answers.honest, answers.statuses
-    assert answers.statuses["503"], "the memory was never full, so that this shows nothing"
-    assert answers.recorded
+    floods = [flood(flooded.port, rate=400, seconds=2, connections=16)]
+    while not floods[-1].statuses["503"]:  # a slow machine needs more of them to fill it
+        floods.append(flood(flooded.port, rate=400, seconds=2, connections=16))
+    recorded = [task_id for answers in floods for task_id in answers.recorded]
+    assert find_unknown(client, recorded) == []
+    assert all(answers.honest for answers in floods), [answers.statuses for answers in floods]
+    assert recorded
     # What was taken in is worked off though nothing new can be.
     supervisor.release("worker")
-    wait_for(lambda: not find_unsettled(client, answers.recorded))
+    wait_for(lambda: not find_unsettled(client, recorded))
     free_memory(client)
     again = flood(flooded.port, rate=50, seconds=1, connections=4)
     assert set(again.statuses) == {"200"}

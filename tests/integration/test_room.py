@@ -19,7 +19,8 @@ from app.pipeline.settle import settle
 from app.pipeline.track import track
 from tests.integration.looks import entry
 
-ROOM = 3 * 2**19
+#: much beside what connections and tables of the server take and give back meanwhile
+ROOM = 3 * 2**21
 
 
 class KnowingVendor:
