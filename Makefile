@@ -6,7 +6,7 @@ HOLD ?=
 # The tests start Python some thousand times: what is compiled is kept, whatever the environment says.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test check chaos chaos-proof fuzz bench lock clean
+.PHONY: demo test check chaos chaos-proof fuzz explore bench lock clean
 
 demo: $(READY)
 	@$(VENV)/bin/reelkeep demo $(if $(HOLD),--hold)
@@ -38,6 +38,12 @@ chaos-proof: $(READY)
 EXAMPLES ?= 300
 fuzz: $(READY)
 	@$(VENV)/bin/python -m tests.fuzz --examples $(EXAMPLES) --seed $(SEED)
+
+# The tests that draw their examples, with others than in `make test`: make explore ROUNDS=20
+ROUNDS ?= 5
+explore: $(READY)
+	@for round in $$(seq $(ROUNDS)); do \
+	  $(VENV)/bin/pytest --quiet --numprocesses 2 --hypothesis-profile drawn -m hypothesis || exit; done
 
 # All of them, in about half an hour; each prints its table and writes JSON into reelkeep-data/bench. One alone: make bench BENCHES=sweep
 BENCHES ?= front_door busy startup sweep scale fleet end_to_end pace durability overload hostile bytes latency pools

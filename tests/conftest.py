@@ -5,9 +5,15 @@ from pathlib import Path
 
 import pytest
 import redis
+from hypothesis import settings
 
 from app.embedded.redis_server import redis_server
 from app.embedded.service import free_port, running
+
+# The same examples wherever and whenever the tests run: what fails elsewhere fails here. `make explore` draws others.
+settings.register_profile("same", derandomize=True)
+settings.register_profile("drawn", derandomize=False, print_blob=True)
+settings.load_profile("same")
 
 
 @pytest.fixture(scope="session")

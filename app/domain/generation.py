@@ -616,7 +616,7 @@ class Generation(Teller):
             return
         said_otherwise = rendition.state is RenditionState.UNAVAILABLE and revive and not failure
         # Only by the record of its own id: ordering once more could buy it on a callback's word.
-        revived = said_otherwise and order.confirmed and bool(order.alias)
+        revived = said_otherwise and bool(order.alias)
         if said_otherwise and not revived and not rendition.error.endswith(SAID_OTHERWISE):
             rendition.error += SAID_OTHERWISE
             self._changed(now)
@@ -624,7 +624,7 @@ class Generation(Teller):
             return
         if revived:
             self._try_again(rendition, now)
-            rendition.state, order.reopened = RenditionState.REQUESTED, True
+            rendition.state, order.reopened, order.confirmed = RenditionState.REQUESTED, True, True
         order.reported, order.news = failure, True
         if not rendition.work.leased:
             soonest = now if order.alias else max(now, order.asked_at + policy.repeat_pause(rendition.kind))
@@ -657,7 +657,9 @@ class Generation(Teller):
         self.bill_order(rendition, answer.credits, now)
         refused = answer.progress in (OrderProgress.NOT_YET, OrderProgress.UNAVAILABLE)
         order.arrived = order.arrived and not refused
-        order.taken = order.taken or order.arrived
+        # What was sent and has an id of its own, or a callback, was taken: that it failed then is no refusal of the order.
+        heard_of = order.asks > 0 and bool(order.alias or order.reported)
+        order.taken = order.taken or order.arrived or heard_of
         first = answer.progress is OrderProgress.ORDERED and order.asks > 0 and not order.confirmed and not order.news
         order.confirmed = order.confirmed or answer.progress in (OrderProgress.ORDERED, OrderProgress.READY)
         if known != (order.alias, order.taken, order.confirmed, order.credits):

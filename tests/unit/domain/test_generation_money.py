@@ -141,6 +141,36 @@ def test_an_order_that_went_unanswered_may_have_been_paid_for_whatever_is_said_l
     assert (upgrade.refused, upgrade.taken, mirroring.cost, mirroring.bills()) == (False, 1, 120.0, {})
 
 
+@pytest.mark.parametrize("answer", [GONE, NOT_YET, OrderAnswer(OrderProgress.UNAVAILABLE, msg="it broke")])
+def test_what_has_an_id_of_its_own_was_bought_even_if_its_answer_was_lost_and_it_failed(
+    mirroring: Generation, upgrade: Rendition, policy: Policy, answer: OrderAnswer
+) -> None:
+    order = _order(mirroring, upgrade, 1000.0, policy)
+    mirroring.name_order(upgrade, "a1")
+    mirroring.hear_order(upgrade, answer, 1100.0, policy)
+    assert (order.taken, order.confirmed) == (True, False)
+    assert (mirroring.cost, mirroring.bills()) == (120.0, {})
+
+
+def test_what_a_callback_reports_as_failed_was_bought(
+    mirroring: Generation, upgrade: Rendition, policy: Policy
+) -> None:
+    order = _order(mirroring, upgrade, 1000.0, policy)
+    mirroring.expect_upgrade(upgrade, "it broke", 1050.0, policy)
+    mirroring.hear_order(upgrade, GONE, 1100.0, policy)
+    assert (upgrade.state, order.taken, order.confirmed) == (RenditionState.UNAVAILABLE, True, False)
+    assert (mirroring.cost, mirroring.bills()) == (120.0, {})
+
+
+def test_what_was_never_sent_is_not_what_a_callback_reports(
+    mirroring: Generation, upgrade: Rendition, policy: Policy
+) -> None:
+    mirroring.claim_upgrade(upgrade.kind, upgrade.index, 1000.0, policy, "secret")
+    mirroring.expect_upgrade(upgrade, "it broke", 1050.0, policy)
+    mirroring.hear_order(upgrade, GONE, 1100.0, policy)
+    assert (upgrade.refused, mirroring.cost) == (True, 0.0)
+
+
 @pytest.mark.parametrize(
     ("answers", "taken", "confirmed"),
     [

@@ -1,5 +1,7 @@
 """Upgrades: wanted, ordered once, asked about, and received or ended by name."""
 
+from dataclasses import replace
+
 import pytest
 
 from app.domain.generation import DENIALS, SAID_OTHERWISE, Generation
@@ -326,14 +328,16 @@ def test_what_a_callback_reported_is_noted(mirroring: Generation, upgrade: Rendi
     assert (upgrade.order.reported, upgrade.order.news) == ("", True)
 
 
+@pytest.mark.parametrize("named", [NAMED, replace(UNCERTAIN, task_id="alias1"), replace(NOT_YET, task_id="alias1")])
 def test_a_success_after_the_end_has_the_upgrade_asked_about_once_more(
-    mirroring: Generation, upgrade: Rendition, policy: Policy
+    mirroring: Generation, upgrade: Rendition, policy: Policy, named: OrderAnswer
 ) -> None:
-    _end(mirroring, upgrade, policy, NAMED)
+    _end(mirroring, upgrade, policy, named)
     mirroring.expect_upgrade(upgrade, "", 1002.0, policy)
     assert (upgrade.state, upgrade.error, upgrade.work.at) == (RenditionState.REQUESTED, "", 1002.0)
     assert upgrade.order is not None
     assert (upgrade.order.token, upgrade.orders, upgrade.order.intended_at) == ("secret", 1, 1002.0)
+    assert upgrade.order.confirmed, "asking about it is no new order"
     claim = _claim(mirroring, 1002.0, policy, "other")
     assert claim == OrderClaim(2, 1, "secret", "alias1", sent=True, reopened=True)
     mirroring.hear_order(upgrade, READY, 1003.0, policy)
@@ -352,8 +356,8 @@ def test_a_new_order_keeps_to_the_poll_interval_of_the_one_before(
 
 @pytest.mark.parametrize(
     "answers",
-    [(), (ORDERED,), (UNCERTAIN,), (OrderAnswer(OrderProgress.NOT_YET, 429, task_id="alias1"),)],
-    ids=["refused", "without an id", "never confirmed", "named and not taken"],
+    [(), (ORDERED,), (UNCERTAIN,)],
+    ids=["refused", "without an id", "never confirmed"],
 )
 def test_a_success_for_what_only_an_order_could_ask_about_buys_nothing_and_says_so_once(
     mirroring: Generation, upgrade: Rendition, policy: Policy, answers: tuple[OrderAnswer, ...]

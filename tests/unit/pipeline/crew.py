@@ -36,15 +36,17 @@ class Worker:
         self._crew, self._step = crew, step
         self._fate: Fate | None = None
         self._error: BaseException | None = None
-        self._calls_left = 0
+        self._calls_left: int | None = 0
         self._go, self._halted = threading.Semaphore(0), threading.Semaphore(0)
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
-    def go_on(self, calls: int, fate: Fate) -> bool:
+    def go_on(self, calls: int | None, fate: Fate) -> bool:
         """Let it make so many calls, and have the next one take its fate; after being cut off it runs to its end.
 
         Gives whether it met its fate. What went wrong in it by itself is raised here.
+
+        :param calls: None: all until the next one to the vendor
         """
         self._calls_left, self._fate = calls, fate
         self._crew.active = self
@@ -57,19 +59,24 @@ class Worker:
             raise self._error
         return self._fate is None or not self.done
 
-    def call(self, effect: Callable[[], T]) -> T:
+    def call(self, effect: Callable[[], T], *, to_vendor: bool) -> T:
         """A call that leaves the process."""
-        while self._calls_left == 0 and self._fate is Fate.PAUSE:
+        while self._is_next(to_vendor) and self._fate is Fate.PAUSE:
             self._halted.release()
             self._go.acquire()
-        if self._calls_left or self._fate is None:
-            self._calls_left -= self._fate is not None
+        if self._fate is None or not self._is_next(to_vendor):
+            if self._calls_left:
+                self._calls_left -= 1
             return effect()
         fate, self._fate = self._fate, None
         if fate in (Fate.DIE_BEFORE, Fate.AWAY_BEFORE):
             raise Died if fate is Fate.DIE_BEFORE else Away
         effect()
         raise Died if fate is Fate.DIE_AFTER else Away
+
+    def _is_next(self, to_vendor: bool) -> bool:
+        """Whether it is this call that takes the fate."""
+        return to_vendor if self._calls_left is None else self._calls_left == 0
 
     def _run(self) -> None:
         self._go.acquire()
@@ -89,6 +96,6 @@ class Crew:
     def __init__(self) -> None:
         self.active: Worker | None = None
 
-    def call(self, effect: Callable[[], T]) -> T:
+    def call(self, effect: Callable[[], T], *, to_vendor: bool = False) -> T:
         """A call that leaves the process of whoever is running."""
-        return self.active.call(effect) if self.active is not None else effect()
+        return self.active.call(effect, to_vendor=to_vendor) if self.active is not None else effect()

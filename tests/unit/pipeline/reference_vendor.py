@@ -192,7 +192,7 @@ class ReferenceVendor:
 
     def _call(self, effect: Callable[[], T], timed_out: T | None) -> T:
         try:
-            return self._crew.call(effect)
+            return self._crew.call(effect, to_vendor=True)
         except Away:
             if timed_out is None:
                 raise VendorUnreachable("timed out") from None

@@ -631,6 +631,20 @@ def test_where_asking_is_ordering_again_a_reported_failure_is_confirmed_by_it(
     assert (len(vendor.asked), _find(wanted).url) == (2, "https://x/4k.mp4")
 
 
+def test_an_order_whose_answer_died_with_its_worker_and_whose_record_says_failed_was_paid_for(
+    wanted: MemoryLedger, buying: ScriptedVendor, policy: Policy
+) -> None:
+    buying.orders = [Died()]
+    with pytest.raises(Died):
+        upgrade(UPGRADE, wanted, buying, policy, _url)
+    _known(wanted).name_order(_find(wanted), "a1")
+    _report(wanted, policy)
+    buying.details["a1"] = [Verdict(Progress.FAILED, 500, "it broke")]
+    upgrade(UPGRADE, wanted, buying, policy, _url)
+    assert (_find(wanted).state, _find(wanted).error) == (RenditionState.UNAVAILABLE, "it broke")
+    assert (_find(wanted).cost, wanted.settled) == (PRICES[Kind.UHD], {})
+
+
 def test_a_record_of_its_own_that_is_not_found_confirms_no_failure(
     ordered: MemoryLedger, buying: ScriptedVendor, policy: Policy
 ) -> None:
