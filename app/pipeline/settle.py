@@ -116,10 +116,11 @@ def _take_in(generation: Generation, pending: Pending, draft: Draft, confirm: bo
         return False
     if kind is not None:
         revive = new and fresh and callback.outcome is Outcome.SUCCEEDED
-        _hear_of_upgrade(generation, kind, index, callback, fresh and not confirm, revive, draft.now, policy)
-        # The token says about which order it is, and the vendor has signed the id, whenever that was: enough to ask by.
+        # The token says about which order it is, and the vendor has signed the id, whenever that was: enough to ask by. So it is
+        # known before it is judged what the callback is about: what has come to an end is asked about by its own id only.
         if fresh or pending.kind is not None:
             _name_order(draft, generation.find(kind, index), callback, fresh)
+        _hear_of_upgrade(generation, kind, index, callback, fresh and not confirm, revive, draft.now, policy)
         return False
     if fresh and _is_plausible(callback.credits, generation.price):
         generation.hear_credits(callback.credits, draft.now)

@@ -688,6 +688,21 @@ def test_an_order_that_has_its_name_keeps_it(succeeded: MemoryLedger, vendor: Sc
     assert (_alias(succeeded), succeeded.aliases) == ("a1", {"a1": "t1/4k/0#1"})
 
 
+def test_a_success_that_names_an_order_has_what_had_failed_without_an_id_asked_about(
+    succeeded: MemoryLedger, vendor: ScriptedVendor, policy: Policy
+) -> None:
+    """Else it is paid for and made, and to ask for it by name could buy it again."""
+    rendition = _order_4k(succeeded, policy)
+    _known(succeeded).hear_order(rendition, OrderAnswer(OrderProgress.UNAVAILABLE, msg="broken"), 1001.0, policy)
+    succeeded.now = 1100.0
+    succeeded.call_back(_body(200, "https://x/said.mp4", taskId="a1"), Route.UHD, Trust.SIGNED, UHD)
+    settle(SETTLE, succeeded, vendor, policy)
+    assert (_find_4k(succeeded).state, _find_4k(succeeded).work.at) == (RenditionState.REQUESTED, 1100.0)
+    order = _find_4k(succeeded).order
+    assert order is not None
+    assert (order.alias, order.reopened) == ("a1", True)
+
+
 def test_what_was_not_ordered_is_not_named(succeeded: MemoryLedger, vendor: ScriptedVendor, policy: Policy) -> None:
     _call_back_as(succeeded, "a1")
     settle(SETTLE, succeeded, vendor, policy)
