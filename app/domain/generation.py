@@ -155,10 +155,13 @@ class Generation(Teller):
         if self.submission and self.credits is not None:
             paid[str(Item(Step.SUBMIT, self.submission))] = self.credits
         for rendition in self.renditions:
-            account = order_account(self.task_id, rendition.kind, rendition.index, rendition.orders)
-            if rendition.order is not None and rendition.order.credits is not None:
-                paid[account] = rendition.order.credits
-            elif rendition.refused:
+            order = rendition.order
+            # Without an order, it is the next one that something may have been reserved for.
+            number = rendition.orders + (order is None)
+            account = order_account(self.task_id, rendition.kind, rendition.index, number)
+            if order is not None and order.credits is not None:
+                paid[account] = order.credits
+            elif rendition.refused or (order is None and rendition.state is RenditionState.UNAVAILABLE):
                 paid[account] = 0.0
         return paid
 

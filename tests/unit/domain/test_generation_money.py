@@ -215,9 +215,24 @@ def test_a_manifest_tells_of_each_order(mirroring: Generation, policy: Policy, a
     assert mirroring.manifest.at is None, "nothing new was said"
 
 
-def test_an_upgrade_that_was_never_ordered_has_no_bill(mirroring: Generation) -> None:
+def test_an_upgrade_that_was_never_ordered_costs_nothing(mirroring: Generation) -> None:
     mirroring.deny_upgrade(Kind.UHD, 0, "nobody asked", 1000.0)
-    assert (mirroring.cost, mirroring.bills(), mirroring.renditions[1].refused) == (0.0, {}, False)
+    assert (mirroring.cost, mirroring.renditions[1].refused) == (0.0, False)
+
+
+def test_what_was_reserved_for_an_order_that_the_generations_budget_forbids_is_given_back(
+    mirroring: Generation, upgrade: Rendition, policy: Policy
+) -> None:
+    lean = Policy(credits_per_generation=119.5)
+    assert mirroring.bills() == {}
+    assert mirroring.claim_upgrade(upgrade.kind, upgrade.index, 1000.0, lean, "secret") is None
+    assert (upgrade.state, mirroring.bills()) == (RenditionState.UNAVAILABLE, {"upgrade/t1/4k/0#1": 0.0})
+    mirroring.want_upgrade(Kind.UHD, 0, 1001.0)
+    assert mirroring.bills() == {}, "it is reserved for anew"
+    _order(mirroring, upgrade, 1002.0, policy, ORDERED, GONE)
+    mirroring.want_upgrade(Kind.UHD, 0, 2000.0)
+    assert mirroring.claim_upgrade(upgrade.kind, upgrade.index, 2000.0, lean, "other") is None
+    assert (mirroring.cost, mirroring.bills()) == (120.0, {"upgrade/t1/4k/0#2": 0.0})
 
 
 def test_orders_are_counted_and_paid_for_one_by_one(mirroring: Generation, upgrade: Rendition, policy: Policy) -> None:
@@ -294,7 +309,7 @@ def test_an_upgrade_beyond_it_is_not_ordered_and_says_why(submitted: Generation)
         None,
     )
     assert upgrade.error == _excess(60, 120, 100)
-    assert (submitted.cost, submitted.bills()) == (60.0, {})
+    assert (submitted.cost, submitted.bills()) == (60.0, {"upgrade/t1/4k/0#1": 0.0})
 
 
 def test_an_upgrade_within_it_is_ordered_and_another_is_not(submitted: Generation) -> None:

@@ -50,7 +50,7 @@ POLICY = Policy(
     link_lifetime=6000,
 )
 #: for everything, for upgrades, for one generation with its upgrades
-BUDGETS = 400.0, 245.0, 185.0
+BUDGETS = [None, 400.0], [None, 245.0], [None, 185.0, 180.0]
 #: what kind, how it and its upgrades end, which upgrades are wanted
 Wish = tuple[str, str, set[Kind]]
 
@@ -88,7 +88,7 @@ class Shop(RuleBasedStateMachine):
     @initialize(
         repeats=st.booleans(),
         own_ids=st.booleans(),
-        budgets=st.tuples(*[st.sampled_from([None, credits]) for credits in BUDGETS]),
+        budgets=st.tuples(*map(st.sampled_from, BUDGETS)),
         first=st.lists(wishes, min_size=1, max_size=2),
         rounds=st.integers(0, 5),
     )
@@ -365,6 +365,8 @@ class Shop(RuleBasedStateMachine):
 
     def check_upgrade(self, base: Made, rendition: Rendition, bought: list[Made]) -> None:
         assert rendition.ended
+        booked = self.ledger.total(f"upgrade/{base.task_id}/{rendition.kind}/{rendition.index}#")
+        assert booked == rendition.cost, "what was not bought is given back, and nothing else"
         assert rendition.cost >= sum(made.price for made in bought), rendition
         if bought and bought[-1].succeeds and not self.is_given_up(rendition, bought[-1]):
             assert rendition.state is RenditionState.STORED, (rendition, bought)
