@@ -43,7 +43,8 @@ def upgrade(item: Item, ledger: Ledger, vendor: Vendor | None, policy: Policy, c
                 ledger.change(item.task_id, partial(_postpone, item, reason, slot.until), focus=item)
                 return
     token = secrets.token_urlsafe(24)
-    claim = ledger.change(item.task_id, lambda draft: _claim(draft, item, policy, token), focus=item)
+    cleared = vendor is None or slot is not None
+    claim = ledger.change(item.task_id, lambda draft: _claim(draft, item, policy, token, cleared), focus=item)
     if claim is None:
         return
     add_to_work(attempt=claim.fence)
@@ -122,9 +123,12 @@ def _ask_by_own_id(alias: str, vendor: Vendor) -> OrderAnswer | None:
     return OrderAnswer(progress, verdict.code, verdict.msg, verdict.urls, credits=verdict.credits)
 
 
-def _claim(draft: Draft, item: Item, policy: Policy, token: str) -> OrderClaim | None:
-    if draft.generation is None or item.kind is None:
+def _claim(draft: Draft, item: Item, policy: Policy, token: str, cleared: bool) -> OrderClaim | None:
+    rendition = draft.find(item)
+    if draft.generation is None or item.kind not in UPGRADES or rendition is None:
         return None
+    if rendition.order is None and not cleared and not draft.generation.over_budget(item.kind, policy):
+        return None  # since it was looked at, it has come to be one that may be ordered: it stays due, and is reserved for first
     claim = draft.generation.claim_upgrade(item.kind, item.index, draft.now, policy, token)
     if claim is not None:
         draft.tokens[claim.token] = order_name(item.task_id, item.kind, item.index, claim.order)

@@ -7,7 +7,7 @@ import pytest
 
 from app.domain.errors import LedgerUnavailable, VendorBusy, VendorUnreachable
 from app.domain.generation import Generation
-from app.domain.ledger import Limit
+from app.domain.ledger import Draft, Limit
 from app.domain.policy import PRICES, Policy
 from app.domain.rendition import Order, Rendition, RenditionState
 from app.domain.urls import NO_URLS, Urls
@@ -537,6 +537,38 @@ def test_an_order_beyond_the_budget_of_one_generation_is_not_sent(wanted: Memory
     assert (_find(wanted).state, _find(wanted).work.at) == (RenditionState.UNAVAILABLE, None)
     assert _find(wanted).error == "over REELKEEP_CREDITS_PER_GENERATION: 0 spent or planned, 120 more exceed 119.5"
     assert (wanted.reserved, wanted.slots) == ([], [])
+
+
+def test_nothing_is_ordered_that_was_not_reserved_for_though_the_generations_budget_has_room_again(
+    wanted: MemoryLedger, vendor: ScriptedVendor
+) -> None:
+    class Busy(MemoryLedger):
+        """Where another upgrade is refused, whose price counted until then, when somebody has just looked."""
+
+        def read(self, record_id: str) -> Draft:
+            draft = super().read(record_id)
+            self.generation = _with_1080p_refused(self.generation)
+            return draft
+
+    generation = _known(wanted)
+    generation.want_upgrade(Kind.HD, 0, 1000.0)
+    assert generation.claim_upgrade(Kind.HD, 0, 1000.0, LEAN, "other") is not None
+    lean = Policy(credits_per_generation=120.0)
+    vendor.orders = [ORDERED]
+    busy = Busy(generation=generation)
+    upgrade(UPGRADE, busy, vendor, lean, _url)
+    assert (vendor.asked, busy.reserved, _find(busy).order, _find(busy).work.at) == ([], [], None, 1000.0)
+    upgrade(UPGRADE, busy, vendor, lean, _url)
+    assert ([name for name, _, _ in busy.reserved], len(vendor.asked)) == (["upgrade/t1/4k/0#1"], 1)
+
+
+def _with_1080p_refused(generation: Generation | None) -> Generation:
+    assert generation is not None
+    changed = generation.model_copy(deep=True)
+    upgrade = changed.find(Kind.HD, 0)
+    assert upgrade is not None
+    changed.hear_order(upgrade, GONE, 1000.0, LEAN)
+    return changed
 
 
 # --- where a repeated order would buy again ----------------------------------------------------------------------------
