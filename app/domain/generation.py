@@ -390,7 +390,9 @@ class Generation(Teller):
 
         :param source: `callback` or `poll`: what brought it
         """
-        self.hear_credits(verdict.credits, now)
+        # While it runs, that nothing was taken says that it has not been yet: it would free a budget that is still needed.
+        if verdict.credits or verdict.progress in (Progress.SUCCEEDED, Progress.FAILED):
+            self.hear_credits(verdict.credits, now)
         if self.asked == NOTHING_ASKED != verdict.asked:
             self.asked = verdict.asked
             self._changed(now)
@@ -657,7 +659,8 @@ class Generation(Teller):
             return
         known = order.alias, order.taken, order.confirmed, order.credits
         self.name_order(rendition, answer.task_id)
-        self.bill_order(rendition, answer.credits, now)
+        if answer.credits or answer.progress in (OrderProgress.READY, OrderProgress.UNAVAILABLE):
+            self.bill_order(rendition, answer.credits, now)
         refused = answer.progress in (OrderProgress.NOT_YET, OrderProgress.UNAVAILABLE)
         order.arrived = order.arrived and not refused
         # What was sent and has an id of its own, or a callback, was taken: that it failed then is no refusal of the order.

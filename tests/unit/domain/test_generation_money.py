@@ -1,5 +1,7 @@
 """What a generation and its upgrades are reckoned to have cost, what is known to have been paid, and which orders may go out."""
 
+from dataclasses import replace
+
 import pytest
 
 from app.domain.container import Media
@@ -110,9 +112,33 @@ def test_what_the_vendor_took_for_an_upgrade_is_its_bill(
 
 
 def test_what_the_vendor_took_stays_known(mirroring: Generation, upgrade: Rendition, policy: Policy) -> None:
-    free = OrderAnswer(OrderProgress.ORDERED, 200, credits=0.0)
-    order = _order(mirroring, upgrade, 1000.0, policy, free, ORDERED)
-    assert (order.credits, mirroring.bills()) == (0.0, {"upgrade/t1/4k/0#1": 0.0})
+    cheap = OrderAnswer(OrderProgress.ORDERED, 200, credits=7.5)
+    order = _order(mirroring, upgrade, 1000.0, policy, cheap, ORDERED)
+    assert (order.credits, mirroring.bills()) == (7.5, {"upgrade/t1/4k/0#1": 7.5})
+
+
+@pytest.mark.parametrize("progress", [OrderProgress.ORDERED, OrderProgress.UNCERTAIN, OrderProgress.NOT_YET])
+def test_that_nothing_was_taken_yet_for_an_upgrade_under_way_frees_no_budget(
+    mirroring: Generation, upgrade: Rendition, policy: Policy, progress: OrderProgress
+) -> None:
+    order = _order(mirroring, upgrade, 1000.0, policy, OrderAnswer(progress, 200, credits=0.0))
+    assert (order.credits, mirroring.cost, mirroring.bills()) == (None, 120.0, {})
+
+
+@pytest.mark.parametrize("answer", [replace(READY, credits=0.0), replace(GONE, credits=0.0)])
+def test_an_upgrade_that_was_free_in_the_end_frees_its_budget(
+    mirroring: Generation, upgrade: Rendition, policy: Policy, answer: OrderAnswer
+) -> None:
+    _order(mirroring, upgrade, 1000.0, policy, ORDERED, answer)
+    assert (mirroring.cost, mirroring.bills()) == (0.0, {"upgrade/t1/4k/0#1": 0.0})
+
+
+@pytest.mark.parametrize("progress", Progress)
+def test_that_nothing_was_taken_counts_once_there_is_a_verdict(submitted: Generation, progress: Progress) -> None:
+    submitted.verdict = Progress.GENERATING
+    submitted.hear(Verdict(progress, 200, credits=0.0), "poll", 1100.0)
+    ended = progress in (Progress.SUCCEEDED, Progress.FAILED)
+    assert (submitted.cost, submitted.bills()) == ((0.0, {f"submit/{OWN_ID}": 0.0}) if ended else (60.0, {}))
 
 
 def test_an_upgrade_that_the_vendor_refused_costs_nothing(

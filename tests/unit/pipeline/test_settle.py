@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -570,14 +571,23 @@ def test_a_callbacks_word_frees_no_budget_and_fills_none(
     assert _known(submitted).credits == (credits if settled else None)
 
 
-@pytest.mark.parametrize("credits", [0.0, 7.5])
+@pytest.mark.parametrize(("verdict", "credits"), [(RUNNING, 7.5), (FAILURE, 0.0), (FAILURE, 7.5), (SUCCESS, 0.0)])
 def test_what_the_vendor_says_when_it_is_asked_counts_in_any_case(
-    submitted: MemoryLedger, vendor: ScriptedVendor, policy: Policy, credits: float
+    submitted: MemoryLedger, vendor: ScriptedVendor, policy: Policy, verdict: Verdict, credits: float
 ) -> None:
     submitted.now = 1300.0
-    vendor.details["t1"] = [Verdict(Progress.GENERATING, 200, credits=credits)]
+    vendor.details["t1"] = [replace(verdict, credits=credits)]
     settle(SETTLE, submitted, vendor, policy)
     assert submitted.settled == {f"submit/{OWN_ID}": credits}
+
+
+def test_that_nothing_was_taken_yet_frees_no_budget(
+    submitted: MemoryLedger, vendor: ScriptedVendor, policy: Policy
+) -> None:
+    submitted.now = 1300.0
+    vendor.details["t1"] = [replace(RUNNING, credits=0.0)]
+    settle(SETTLE, submitted, vendor, policy)
+    assert submitted.settled == {}
 
 
 def test_an_old_signature_settles_nothing(submitted: MemoryLedger, vendor: ScriptedVendor, policy: Policy) -> None:
