@@ -171,11 +171,11 @@ class Submission(Teller):
 
     def hear(self, answer: SubmitAnswer, sending: int, now: float, policy: Policy, chance: float) -> None:
         """Take in the vendor's answer to a sending, also if the claim was lost meanwhile: nobody else has sent since."""
-        if self.task_id or self.sends != sending or self.sent_at is None or self.progress is SubmitProgress.REFUSED:
+        if self.task_id or self.sends != sending or self.sent_at is None:
             return
         if answer.task_id:
             self.learn(answer.task_id, now)
-        else:
+        elif self.progress is not SubmitProgress.REFUSED:
             self._hear_no_id(answer, now, policy, chance)
 
     def learn(self, task_id: str, now: float) -> None:

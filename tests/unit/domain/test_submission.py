@@ -458,6 +458,16 @@ def test_a_late_answer_without_an_id_takes_no_failure_back_that_a_callback_has_r
     assert orphaned == before
 
 
+def test_a_late_answer_with_an_id_is_learned_though_a_callback_has_reported_a_failure(
+    orphaned: Submission, policy: Policy
+) -> None:
+    """Else its generation would be tracked as somebody else's: without its price, its labels and its upgrades."""
+    orphaned.hear_callback(NAMELESS_FAILURE, 1065.0)
+    _hear(orphaned, CREATED, 1070.0, policy)
+    assert (orphaned.task_id, orphaned.state, orphaned.error) == ("v1", State.WAITING, "")
+    assert orphaned.work.leased or orphaned.work.at == 1070.0, "it is handed over"
+
+
 def test_an_id_after_a_failure_that_named_none_is_learned(uncertain: Submission) -> None:
     uncertain.hear_callback(NAMELESS_FAILURE, 2000.0)
     uncertain.hear_callback(NAMED, 2001.0)
