@@ -184,13 +184,22 @@ def _restore_submission(generation: Generation, ledger: Ledger) -> None:
 
 
 def _book_today(generation: Generation, shown: Shown, ledger: Ledger) -> None:
-    """What was spent today counts against today's budgets again. What it has turned out to cost is put right with the writing."""
+    """What may have been spent today counts against today's budgets again. What it has turned out to cost is put right with the
+    writing."""
     today = ledger.read(generation.task_id).now // DAY
-    if generation.submission and shown.tracked_at // DAY == today:
+
+    def is_today(*times: float | None) -> bool:
+        return any(at is not None and at // DAY == today for at in times)
+
+    # What was asked for yesterday may have been sent today: before its verdict came, or when the vendor was last asked.
+    if generation.submission and is_today(shown.tracked_at, shown.verdict_at):
         ledger.reserve(str(Item(Step.SUBMIT, generation.submission)), generation.price, {})
     for it in shown.renditions:
-        if it.ordered_at is not None and it.ordered_at // DAY == today:
-            ledger.reserve(order_account(shown.task_id, it.kind, it.index, it.orders), it.credits_reserved or 0.0, {})
+        if is_today(it.ordered_at, it.asked_at):
+            account = partial(order_account, shown.task_id, it.kind, it.index)
+            ledger.reserve(account(it.orders), it.credits_reserved or 0.0, {})
+            # When the orders before it were sent is not told.
+            ledger.reserve(account(it.orders - 1), it.former_credits, {})
 
 
 def _track(site: Site, task_id: str, objects: set[str]) -> Rebuilt:

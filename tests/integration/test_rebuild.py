@@ -204,6 +204,30 @@ def test_what_was_spent_today_counts_today(site: Site, bucket: S3Bucket, ledger:
     assert ledger.spent_today() == {"total": 220.0, "upgrade": 220.0}
 
 
+def test_what_may_have_been_spent_today_counts_today(site: Site, bucket: S3Bucket, ledger: RedisLedger) -> None:
+    """What was asked for yesterday and sent today, and what was bought today before the present order."""
+    now = ledger.now()
+    yesterday = now - 86400
+    sent_today, bought_twice, submitted = (complete(name, (Kind.UHD,)) for name in ("sent-today", "twice", "submitted"))
+    order(sent_today, Kind.UHD, OrderAnswer(OrderProgress.NOT_YET, 402, "no credits"), yesterday)
+    order(sent_today, Kind.UHD, OrderAnswer(OrderProgress.ORDERED, 200, task_id="a1"), now)
+    order(bought_twice, Kind.UHD, OrderAnswer(OrderProgress.ORDERED, 200, task_id="a2"), now - 60)
+    bought_twice.hear_order(
+        bought_twice.renditions[1], OrderAnswer(OrderProgress.UNAVAILABLE, 500, "broken"), now - 30, POLICY
+    )
+    bought_twice.want_upgrade(Kind.UHD, 0, now)
+    order(bought_twice, Kind.UHD, OrderAnswer(OrderProgress.ORDERED, 200, task_id="a3"), now)
+    accepted = accept(GenerateRequest(prompt="a cat"), [], {}, "key-1", ledger, POLICY).submission
+    assert accepted is not None
+    submitted.adopt(accepted, THEN)
+    submitted.tracked_at, submitted.verdict_at = yesterday, now
+    for one in (sent_today, bought_twice, submitted):
+        put(bucket, one)
+    ledger._redis.flushall()
+    run(site)
+    assert ledger.spent_today() == {"total": 420.0, "upgrade": 360.0, "submit": 60.0}
+
+
 # --- what is not ----------------------------------------------------------------------------------------------------------
 
 
