@@ -32,6 +32,8 @@ class End(StrEnum):
     FALLBACK = "fallback"
     #: it fails, and the callback says so without an id
     BAD_NAMELESS = "bad-nameless"
+    #: of an upgrade: so does this, and it succeeds all the same
+    BAD_NAMELESS_THEN_GOOD = "bad-nameless-then-good"
 
 
 class Mood(StrEnum):
@@ -79,13 +81,21 @@ class Made:
 
     @property
     def succeeds(self) -> bool:
-        return self.end in (End.GOOD, End.BAD_THEN_GOOD, End.FALLBACK)
+        return self.end not in (End.BAD, End.BAD_NAMELESS)
+
+    @property
+    def recovers(self) -> bool:
+        return self.end in (End.BAD_THEN_GOOD, End.BAD_NAMELESS_THEN_GOOD)
 
     def progress(self, now: float) -> Progress:
         if now < self.ready_at:
             return Progress.GENERATING
-        good = self.succeeds and (self.end is not End.BAD_THEN_GOOD or now >= self.good_at)
+        good = self.succeeds and (not self.recovers or now >= self.good_at)
         return Progress.SUCCEEDED if good else Progress.FAILED
+
+    def credits(self, now: float) -> float:
+        """What was taken for it: nothing before it ends."""
+        return 0.0 if self.progress(now) is Progress.GENERATING else self.price
 
     def urls(self, now: float) -> Urls:
         name = "-".join(map(str, self.key or (self.task_id,)))
@@ -96,11 +106,12 @@ class Made:
         done = {"taskId": self.task_id, "info": {"resultUrls": [f"https://x/{self.task_id}.mp4"]}}
         good = {"code": 200, "msg": "done", "data": done}
         bad = {"code": 500, "msg": "broken", "data": {"taskId": self.task_id}}
-        nameless = {"code": 500, "msg": "broken", "data": None}
+        nameless = {"code": 500, "msg": "broken", "data": None} if self.token else bad
         said = {
             End.BAD: [(self.ready_at, bad)],
             End.BAD_THEN_GOOD: [(self.ready_at, bad), (self.good_at, good)],
-            End.BAD_NAMELESS: [(self.ready_at, nameless if self.token else bad)],
+            End.BAD_NAMELESS: [(self.ready_at, nameless)],
+            End.BAD_NAMELESS_THEN_GOOD: [(self.ready_at, nameless), (self.good_at, good)],
         }
         return [json.dumps(body) for at, body in said.get(self.end, [(self.ready_at, good)]) if at <= now]
 
@@ -112,8 +123,18 @@ class Made:
 class ReferenceVendor:
     """Implements `Vendor`. Callback URLs are bare tokens here."""
 
-    def __init__(self, crew: Crew, clock: Callable[[], float], *, repeats_are_questions: bool, own_ids: bool) -> None:
+    def __init__(
+        self,
+        crew: Crew,
+        clock: Callable[[], float],
+        *,
+        repeats_are_questions: bool,
+        own_ids: bool,
+        tells_credits: bool = False,
+    ) -> None:
         self.repeats_are_questions = repeats_are_questions
+        #: whether its records say what it took
+        self.tells_credits = tells_credits
         #: whether a 4K runs under an id of its own; in the unified form everything does
         self.own_ids = own_ids
         self.mood = Mood.FINE
@@ -178,7 +199,8 @@ class ReferenceVendor:
                 return Verdict(Progress.UNKNOWN, 422)
             progress = made.progress(self._clock())
             code = 500 if progress is Progress.FAILED else 200
-            return Verdict(progress, code, urls=made.urls(self._clock()), fallback=made.end is End.FALLBACK)
+            fallback, credits = made.end is End.FALLBACK, made.credits(self._clock()) if self.tells_credits else None
+            return Verdict(progress, code, urls=made.urls(self._clock()), fallback=fallback, credits=credits)
 
         return self._call(effect, None)
 

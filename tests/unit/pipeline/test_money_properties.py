@@ -59,8 +59,10 @@ picks = st.integers(0, 50)
 calls = st.one_of(st.none(), st.integers(0, 8))
 fates = st.sampled_from(Fate)
 moods = st.sampled_from([*[Mood.FINE] * 4, *Mood])
-ends = st.sampled_from([*[End.GOOD] * 4, *End])
-upgrade_ends = st.sampled_from([*[End.GOOD] * 3, End.BAD, End.BAD_THEN_GOOD, End.BAD_NAMELESS])
+ends = st.sampled_from([*[End.GOOD] * 4, End.GOOD, End.BAD, End.BAD_THEN_GOOD, End.FALLBACK, End.BAD_NAMELESS])
+upgrade_ends = st.sampled_from(
+    [*[End.GOOD] * 3, End.BAD, End.BAD_THEN_GOOD, End.BAD_NAMELESS, End.BAD_NAMELESS_THEN_GOOD]
+)
 prompts = st.builds("{} {} {} {}".format, ends, upgrade_ends, upgrade_ends, st.sampled_from([0, 60]))
 wishes = st.tuples(
     st.sampled_from(["new", "new", "extension", "elsewhere"]), prompts, st.sets(st.sampled_from(UPGRADES))
@@ -88,12 +90,19 @@ class Shop(RuleBasedStateMachine):
     @initialize(
         repeats=st.booleans(),
         own_ids=st.booleans(),
+        tells_credits=st.booleans(),
         budgets=st.tuples(*map(st.sampled_from, BUDGETS)),
         first=st.lists(wishes, min_size=1, max_size=2),
         rounds=st.integers(0, 5),
     )
     def open(
-        self, repeats: bool, own_ids: bool, budgets: tuple[float | None, ...], first: list[Wish], rounds: int
+        self,
+        repeats: bool,
+        own_ids: bool,
+        tells_credits: bool,
+        budgets: tuple[float | None, ...],
+        first: list[Wish],
+        rounds: int,
     ) -> None:
         """Decide on the vendor's form and on budgets, and have some work begun.
 
@@ -101,7 +110,11 @@ class Shop(RuleBasedStateMachine):
         :param rounds: how far the first of it has come
         """
         self.vendor = ReferenceVendor(
-            self.crew, lambda: self.ledger.now, repeats_are_questions=repeats, own_ids=own_ids
+            self.crew,
+            lambda: self.ledger.now,
+            repeats_are_questions=repeats,
+            own_ids=own_ids,
+            tells_credits=tells_credits,
         )
         self.vendor.on_purchase = self.check_intention
         day, upgrades, one = budgets
@@ -385,7 +398,7 @@ class Shop(RuleBasedStateMachine):
         if not made.task_id.startswith("upgrade") and rendition.error.endswith(SAID_OTHERWISE):
             return True
         too_late = rendition.error.startswith("nothing within")
-        return silent and (too_late or (not made.task_id and made.end is End.BAD_THEN_GOOD))
+        return silent and (too_late or (not made.task_id and made.recovers))
 
     def is_excused(self, base: Made, rendition: Rendition) -> bool:
         """Whether there is a reason for an upgrade that is wanted and was not bought."""
@@ -416,5 +429,5 @@ def test_nothing_is_bought_twice_nor_forgotten(monkeypatch: pytest.MonkeyPatch) 
         monkeypatch.setattr(f"app.pipeline.{module}.keep_alive", lambda *_: nullcontext())
     quiet = [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large]
     run_state_machine_as_test(
-        Shop, settings=settings(max_examples=100, stateful_step_count=40, deadline=None, suppress_health_check=quiet)
+        Shop, settings=settings(max_examples=150, stateful_step_count=40, deadline=None, suppress_health_check=quiet)
     )
