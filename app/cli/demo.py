@@ -20,7 +20,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from app.cli.commands import Command, exit_interrupted, shows_errors, stop_signal, tell_end
 from app.cli.demo_audit import Finding, audit, is_settled, show_end
 from app.cli.demo_paths import PATHS, DemoPath, Sent, submit
-from app.cli.stack import NOTHING_SET, Plan, Stack, running_stack
+from app.cli.stack import NOTHING_SET, Plan, Stack, claimed, running_stack
 from app.cli.terminal import make_console, make_table, plural
 from app.embedded.service import Service, free_port
 from app.simulator.client import SimulatorClient
@@ -109,24 +109,26 @@ def demo(hold: bool, data: Path, as_json: bool) -> None:
     """
     console = make_console(stderr=as_json)
     stop = stop_signal()
-    _empty(data)
-    began = time.monotonic()
-    console.print(
-        "[bold]Reelkeep demo[/] starting redis-server, S3 endpoint, web, worker, mirror, beat, Flower, simulator …"
-    )
-    with running_stack(_plan(data), tell_end) as stack:
-        running = Demo(stack, _start_simulator(stack), console)
-        good = _run(running, began, stop, held=hold, as_json=as_json)
-        if stop.is_set():
-            exit_interrupted()
-        if hold:
-            settings_file = stack.write_settings()
-            in_shell = shlex.quote(str(settings_file))
-            console.print(
-                f"\nHeld: everything keeps running. Ctrl-C ends it.\n  set -a; . {in_shell}; set +a", soft_wrap=True
-            )
-            stop.wait()
-            settings_file.unlink(missing_ok=True)
+    _refuse_foreign(data)
+    with claimed(data):
+        _empty(data)
+        began = time.monotonic()
+        console.print(
+            "[bold]Reelkeep demo[/] starting redis-server, S3 endpoint, web, worker, mirror, beat, Flower, simulator …"
+        )
+        with running_stack(_plan(data), tell_end) as stack:
+            running = Demo(stack, _start_simulator(stack), console)
+            good = _run(running, began, stop, held=hold, as_json=as_json)
+            if stop.is_set():
+                exit_interrupted()
+            if hold:
+                settings_file = stack.write_settings()
+                in_shell = shlex.quote(str(settings_file))
+                console.print(
+                    f"\nHeld: everything keeps running. Ctrl-C ends it.\n  set -a; . {in_shell}; set +a", soft_wrap=True
+                )
+                stop.wait()
+                settings_file.unlink(missing_ok=True)
     sys.exit(0 if good else 1)
 
 
@@ -281,8 +283,16 @@ def _wait(condition: Any, limit: float, stop: threading.Event) -> bool:
     return False
 
 
-def _empty(data: Path) -> None:
+def _refuse_foreign(data: Path) -> None:
     """Begin anew, but never in a folder that is somebody else's."""
     if data.exists() and any(data.iterdir()) and not (data / "secrets.json").exists():
         raise click.BadParameter(f"{data} is not empty and not a demo's folder", param_hint="--data")
-    shutil.rmtree(data, ignore_errors=True)
+
+
+def _empty(data: Path) -> None:
+    """Leave the folder itself: it is what is claimed."""
+    for entry in data.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry, ignore_errors=True)
+        else:
+            entry.unlink()

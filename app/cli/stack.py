@@ -3,10 +3,12 @@
 The processes are those of the Procfile. Redis and the S3 endpoint are embedded unless others are given.
 """
 
+import fcntl
 import json
 import os
 import secrets
 import shlex
+import socket
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -96,6 +98,11 @@ def running_stack(plan: Plan, on_end: OnEnd | None = None) -> Iterator[Stack]:
     :param on_end: told of processes that ended by themselves; they are started again
     :raises EmbeddedFailed: something did not start
     """
+    _refuse_taken("port", plan.web_port)
+    if plan.counts.get("flower"):
+        _refuse_taken("flower-port", plan.flower_port)
+    if plan.embedded_redis:
+        _refuse_taken("redis-port", plan.redis_port)
     secret = _read_secrets(plan.folder)
     web_port, flower_port = plan.web_port or free_port(), plan.flower_port or free_port()
     env = {**os.environ, "PORT": str(web_port), "FLOWER_PORT": str(flower_port), "PYTHONUNBUFFERED": "1"}
@@ -122,6 +129,37 @@ def running_stack(plan: Plan, on_end: OnEnd | None = None) -> Iterator[Stack]:
             redis_url=env.get("REELKEEP_REDIS_URL", ""),
             api_token=env["REELKEEP_API_TOKENS"].split(",")[0],
         )
+
+
+@contextmanager
+def claimed(folder: Path) -> Iterator[None]:
+    """Keep a data folder to oneself: two Redis servers would write into the same files.
+
+    :raises EmbeddedFailed: another runs on it
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder, os.O_RDONLY)  # the claim ends with the process, however that ends
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise EmbeddedFailed(
+                f"another `reelkeep up` or demo runs in {folder}: stop it, or name another folder with --data"
+            ) from None
+        yield
+    finally:
+        os.close(handle)
+
+
+def _refuse_taken(option: str, port: int) -> None:
+    """Whoever answers there must not pass for ours. :raises EmbeddedFailed:"""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port that was left just now is free
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            mend = f"stop what listens there, or name another with --{option} (0: a free one)"
+            raise EmbeddedFailed(f"port {port} cannot be had: {error.strerror}; {mend}") from None
 
 
 def read_procfile() -> dict[str, str]:

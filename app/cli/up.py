@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from app.cli.commands import Command, exit_interrupted, shows_errors, stop_signal, tell_end
-from app.cli.stack import Plan, running_stack
+from app.cli.stack import Plan, claimed, running_stack
 from app.cli.terminal import make_console
 from app.settings import load_or_exit
 
@@ -53,7 +53,7 @@ def up(data: Path, port: int, flower_port: int, redis_port: int, as_json: bool) 
     starting = console.status("starting …")
     starting.start()
     try:
-        with running_stack(plan, tell_end) as stack:
+        with claimed(data), running_stack(plan, tell_end) as stack:
             starting.stop()
             if stop.is_set():
                 exit_interrupted("interrupted: stopping what was started")

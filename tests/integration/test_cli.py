@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from app.adapters.redis_ledger import RedisLedger
+from app.cli.stack import claimed
 from app.domain.generation import Generation
 from app.domain.ledger import Draft
 from app.domain.policy import Policy
@@ -115,18 +116,44 @@ def test_up_says_what_is_missing_and_starts_nothing(reelkeep: Run, tmp_path: Pat
 
 
 def test_up_shows_the_last_words_of_a_process_that_does_not_start(reelkeep: Run, tmp_path: Path) -> None:
+    ports = ("--port", "0", "--flower-port", "0", "--redis-port", "0")
+    run = reelkeep("up", "--data", str(tmp_path / "data"), *ports, REELKEEP_ALLOW_UNSIGNED="1", WEB_CONCURRENCY="many")
+    assert run.returncode == 1
+    assert run.stderr.startswith("reelkeep: web ended with status 1")
+    assert "'many'" in run.stderr
+
+
+@pytest.mark.parametrize("option", ["--port", "--flower-port", "--redis-port"])
+def test_up_takes_nobody_elses_answer_for_its_own(reelkeep: Run, tmp_path: Path, option: str) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        port = str(taken.getsockname()[1])
-        ports = ("--port", port, "--redis-port", str(free_port()))
+        ports = {name: "0" for name in ("--port", "--flower-port", "--redis-port")}
+        ports[option] = str(taken.getsockname()[1])
+        given = [word for pair in ports.items() for word in pair]
         # The fixture names a Redis of its own: without it, the embedded one is started.
         run = reelkeep(
-            "up", "--data", str(tmp_path / "data"), *ports, REELKEEP_ALLOW_UNSIGNED="1", REELKEEP_REDIS_URL=""
+            "up", "--data", str(tmp_path / "data"), *given, REELKEEP_ALLOW_UNSIGNED="1", REELKEEP_REDIS_URL=""
         )
     assert run.returncode == 1
-    assert run.stderr.startswith("reelkeep: web ended with status 1")
-    assert "in use" in run.stderr
+    assert run.stderr == (
+        f"reelkeep: port {ports[option]} cannot be had: Address already in use; "
+        f"stop what listens there, or name another with {option} (0: a free one)\n"
+    )
+
+
+@pytest.mark.parametrize("command", [("up", "--port", "0"), ("demo",)])
+def test_a_data_folder_has_one_stack_at_a_time(reelkeep: Run, tmp_path: Path, command: tuple[str, ...]) -> None:
+    (tmp_path / "secrets.json").write_text("{}")
+    with claimed(tmp_path):
+        run = reelkeep(*command, "--data", str(tmp_path), REELKEEP_ALLOW_UNSIGNED="1")
+    assert run.returncode == 1
+    assert run.stderr == (
+        f"reelkeep: another `reelkeep up` or demo runs in {tmp_path}: stop it, or name another folder with --data\n"
+    )
+    assert [entry.name for entry in tmp_path.iterdir()] == ["secrets.json"]
+    with claimed(tmp_path):
+        pass  # given back
 
 
 def test_the_demo_empties_no_folder_of_somebody_else(reelkeep: Run, tmp_path: Path) -> None:
