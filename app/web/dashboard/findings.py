@@ -8,6 +8,7 @@ from app.domain.generation import Generation
 from app.domain.overview import HOURS_OF_DAY, AtRisk, Overview, count_missing
 from app.domain.policy import Policy
 from app.domain.rendition import Rendition
+from app.domain.states import State
 from app.domain.work import UPGRADES
 from app.settings import Settings
 from app.web.dashboard.words import credits, name_file
@@ -102,8 +103,8 @@ def find_what_is_wrong(overview: Overview, parts: Sequence[Part], policy: Policy
         number = _count(overview.at_risk, "generation is", "generations are")
         soonest = overview.risks[0].until - overview.now if overview.risks else 0.0
         first = "it" if overview.at_risk == 1 else "the first"
-        left = f"{first} is lost in {tell_duration(soonest)}" if soonest > 0 else "the time is over"
-        sentence = f"{number} at risk; {left} unless something is done"
+        left = f"{first} is lost in {tell_duration(soonest)} unless something is done"
+        sentence = f"{number} at risk; {left if soonest > 0 else f'the time of {first} is over'}"
         found.append(Finding(sentence, "Why, and what to do, stands below.", soonest < SOON))
     if overview.uncertain:
         number = _count(overview.uncertain, "purchase is", "purchases are")
@@ -111,7 +112,8 @@ def find_what_is_wrong(overview: Overview, parts: Sequence[Part], policy: Policy
         sentence = f"{number} uncertain: bought or not, the vendor has not said"
         found.append(Finding(sentence, advice, filter={"state": "uncertain"}))
     day = overview.lately(HOURS_OF_DAY)
-    if lost := int(day.get("ended:lost", 0)):
+    # What was tried again and kept is not lost any more, and what was lost twice is one.
+    if lost := min(int(day.get("ended:lost", 0)), overview.counts.get(State.LOST, 0)):
         number = _count(lost, "generation was", "generations were")
         advice = "The list says why. Mend that, then try again what failed, before the vendor's files are gone."
         found.append(Finding(f"{number} lost in the last 24 hours", advice, filter={"state": "lost"}))

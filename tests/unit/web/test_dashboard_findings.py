@@ -7,6 +7,7 @@ import pytest
 from app.domain.health import Health
 from app.domain.overview import HOUR, Hour, Overview
 from app.domain.policy import Policy
+from app.domain.states import State
 from app.web.dashboard.findings import Finding, find_what_is_wrong
 
 #: a quarter past midnight
@@ -15,13 +16,16 @@ HEALTH = Health(NOW, NOW, NOW, "", 0, 0, {})
 
 
 def look(
-    hours: Mapping[int, Mapping[str, float]] | None = None, spent: float = 0.0, budget: float | None = None
+    hours: Mapping[int, Mapping[str, float]] | None = None,
+    spent: float = 0.0,
+    budget: float | None = None,
+    lost: int = 0,
 ) -> list[Finding]:
     """:param hours: what was counted, by how many hours ago that was"""
     counted = hours or {}
     begin = NOW - NOW % HOUR
     listed = [Hour(begin - ago * HOUR, counted.get(ago, {})) for ago in range(23, -1, -1)]
-    overview = Overview(NOW, {}, 0, 0, [], {"total": spent}, listed, HEALTH)
+    overview = Overview(NOW, {State.LOST: lost}, 0, 0, [], {"total": spent}, listed, HEALTH)
     return find_what_is_wrong(overview, [], Policy(credits_per_day=budget))
 
 
@@ -30,10 +34,16 @@ def test_where_nothing_is_wrong_nothing_is_found() -> None:
 
 
 def test_what_was_lost_yesterday_evening_is_not_forgotten_at_midnight() -> None:
-    [finding] = look({2: {"ended:lost": 1}, 23: {"ended:lost": 1}})
+    [finding] = look({2: {"ended:lost": 1}, 23: {"ended:lost": 1}}, lost=5)
     assert finding.sentence == "2 generations were lost in the last 24 hours"
     assert finding.is_grave
     assert finding.filter == {"state": "lost"}
+
+
+def test_what_was_tried_again_is_lost_no_more_or_once() -> None:
+    twice = {2: {"ended:lost": 1}, 1: {"ended:lost": 1}}
+    assert look(twice, lost=0) == []
+    assert [finding.sentence for finding in look(twice, lost=1)] == ["1 generation was lost in the last 24 hours"]
 
 
 @pytest.mark.parametrize(
@@ -71,7 +81,7 @@ def test_a_budget_that_is_nearly_spent_is_a_warning(spent: float, budget: float 
 
 def test_every_finding_says_what_to_do() -> None:
     hour = {"ended:lost": 1, "events:dropped": 1, "callbacks_missing": 9, "verdicts:succeeded:poll": 9}
-    found = look({0: hour}, spent=10, budget=10)
+    found = look({0: hour}, spent=10, budget=10, lost=1)
     assert len(found) == 4
     assert all(finding.advice for finding in found)
     assert [finding.is_grave for finding in found] == [True, False, False, False], "the worst first"
