@@ -151,6 +151,9 @@ def test_a_wrong_token_is_told_so_and_counted(visitor: Visitor) -> None:
     assert "a-guess" not in answers[0].text
     assert int(answers[-1].headers["Retry-After"]) > 0
     assert answers[-1].content_type == "text/html; charset=utf-8"
+    assert "Too many wrong tokens came from your address." in read(answers[-1])
+    assert "Bearer" not in answers[-1].text
+    assert 'name="token"' in answers[-1].text, "the form is still there"
     assert visitor.get("/").status_code == 303
     assert visitor.log_in().status_code == 303, "a right one is let in all the same"
 
@@ -421,6 +424,9 @@ def test_why_something_is_lost_or_failed_stands_in_the_list_and_on_its_page(user
     assert "lost link dead everywhere: HTTP 404" in listed
     assert "failed success" not in listed
     assert re.search(r"t2 .*? failed .*? none [^y]", listed), "nothing is to come of it any more"
+    page = user.get("/ui/generations/t2").text
+    assert '<p class="fault">Broken</p>' in page
+    assert "None are known yet." not in page
     assert "Link dead everywhere: HTTP 404" in user.text("/ui/generations/t1").partition("What was asked for")[0]
 
 
@@ -838,7 +844,7 @@ def test_what_failed_is_tried_again(user: Visitor, ledger: RedisLedger) -> None:
     settle_now(ledger, "t1", Progress.FAILED)
     page = "/ui/generations/t1"
     assert "Try again what failed" in user.text(page)
-    assert "Under way again: 1" in user.send(f"{page}/retry", page)
+    assert "Under way again: what had failed." in user.send(f"{page}/retry", page)
     assert "Nothing had failed" in user.send(f"{page}/retry", page)
 
 
@@ -877,7 +883,7 @@ def test_without_a_vendor_key_no_upgrade_is_offered(redis_url: str, ledger: Redi
 def test_callbacks_are_replayed(user: Visitor, ledger: RedisLedger) -> None:
     complete(ledger, "t1")
     said = user.send("/ui/generations/t1/replay", "/ui/generations/t1")
-    assert "1 recorded callbacks were run again" in said
+    assert "1 recorded callback was run again" in said
     assert len(ledger.read("t1").pending) == 1
 
 

@@ -57,7 +57,9 @@ def retry_one(record_id: str, ledger: Ledger) -> str:
     again, record = retry(record_id, ledger)
     if isinstance(record, Submission) and not again:
         return f"Not tried again: {record.why_no_retry}"
-    return f"Under way again: {again} of what had failed." if again else "Nothing had failed: all is as it was."
+    if not again:
+        return "Nothing had failed: all is as it was."
+    return f"Under way again: {'what' if again == 1 else f'{again} things that'} had failed."
 
 
 def buy(task_id: str, kind: Kind, index: int, ledger: Ledger, policy: Policy) -> str:
@@ -80,4 +82,5 @@ def replay_one(task_id: str, ledger: Ledger, policy: Policy) -> str:
     done = [(it.callbacks, it.skipped) for it in replay([record], None, ledger, lambda seconds: True)]
     callbacks, skipped = done[0]
     left = f"; {skipped} were not, since it is not known any more which order they were about" if skipped else ""
-    return f"{callbacks} recorded callbacks were run again{left}. Nothing is to come of it but that they are counted."
+    run = "1 recorded callback was" if callbacks == 1 else f"{callbacks} recorded callbacks were"
+    return f"{run} run again{left}. Nothing comes of that but that it is counted, if all is well."

@@ -146,8 +146,13 @@ def dashboard_routes(ledger: Ledger, settings: Settings, access: Access, presign
     @routes.post("/login")
     def log_in() -> BaseResponse:
         token = request.form.get("token", "").strip()
-        if not access.admits(token):
-            return show_login("This is no token of ours.", HTTPStatus.UNAUTHORIZED)
+        try:
+            if not access.admits(token):
+                return show_login("This is no token of ours.", HTTPStatus.UNAUTHORIZED)
+        except Problem as problem:  # what it says is for programs
+            answer = show_login("Too many wrong tokens came from your address. A right one is let in.", problem.status)
+            answer.headers.update(problem.headers)
+            return answer
         log_event("dashboard.login")
         return keep(redirect(_own_path(request.form.get("next", "")), 303), sessions.begin(token))
 
@@ -271,7 +276,7 @@ def dashboard_routes(ledger: Ledger, settings: Settings, access: Access, presign
             "one.html",
             record=record,
             own_id=own_id,
-            error=tell_error(record),
+            error=_tell_why(record),
             submission=isinstance(record, Submission),
             renditions=[] if isinstance(record, Submission) else record.renditions,
             now=ledger.health().now,

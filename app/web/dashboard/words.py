@@ -9,6 +9,7 @@ from app.domain.checkup import tell_duration, tell_size
 from app.domain.news import Fact, News
 from app.domain.rendition import RenditionState
 from app.domain.states import State
+from app.domain.vendor import OrderProgress
 from app.domain.view import show_time
 
 #: A sign beside each word: colours alone say nothing to many.
@@ -185,7 +186,7 @@ def _say(name: str, value: Fact) -> str:
         case "bytes", int():
             return size(value)
         case "seconds", int() | float():
-            return f"{span(value)} after the callback"
+            return f"{span(value)} after it was known"
         case "attempt", int():
             return f"attempt {value}"
         case "code", int():
@@ -193,7 +194,9 @@ def _say(name: str, value: Fact) -> str:
         case "source", str():
             return f"by {value}"
         case "until", int() | float():
-            return f"too late {clock(value, 0)} UTC"
+            return f"lost at {clock(value, 0)} UTC unless it comes"
         case "route", str():
             return "" if value == "generation" else f"about the {value}"
+        case "answer", OrderProgress.NOT_YET:
+            return "not yet"
     return "" if value is None else str(value)

@@ -68,7 +68,10 @@ def test_all_that_can_happen_has_a_name() -> None:
 
 def test_what_happened_is_said_without_what_says_nothing() -> None:
     stored = News(0, "rendition.stored", {"kind": "4k", "index": 1, "bytes": 2048, "attempt": 2, "seconds": 3.0})
-    assert details_of(stored) == "4k 1 · 2.0 KiB · attempt 2 · 3.0 s after the callback"
+    assert details_of(stored) == "4k 1 · 2.0 KiB · attempt 2 · 3.0 s after it was known"
+    assert details_of(News(0, "poll.answered", {"kind": "4k", "index": 0, "answer": "not_yet"})) == "4k · not yet"
+    at_risk = News(0, "generation.at_risk", {"until": NOON})
+    assert details_of(at_risk) == "lost at 2024-10-04 12:00 UTC unless it comes"
     repeated = News(0, "callback.received", {"trust": "signed", "route": "generation", "duplicate": True}, 3, 9.0)
     assert details_of(repeated) == "a repeat · signed · 3 times"
 
