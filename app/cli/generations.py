@@ -1,6 +1,7 @@
 """The commands about single generations: track, generate, extend, show, list, retry, upgrade."""
 
 import json
+import re
 import secrets
 import sys
 import time
@@ -17,7 +18,7 @@ from app.cli.terminal import COLOURS, add_plain_row, make_console, make_table, p
 from app.domain.checkup import tell_duration
 from app.domain.errors import LedgerUnavailable, ReelkeepError
 from app.domain.generation import Generation
-from app.domain.requests import ExtendRequest, GenerateRequest, Request, explain
+from app.domain.requests import KEY, ExtendRequest, GenerateRequest, Request, explain
 from app.domain.shapes import GenerationView
 from app.domain.sheet import HEAD, write_record
 from app.domain.states import State
@@ -50,7 +51,18 @@ labels = click.option(
 )
 seeds = click.option("--seed", type=int, help="10000 to 99999.")
 watermark = click.option("--watermark", help="A text in the picture.")
-idempotency_key = click.option("--key", help="The same key and wish give the same generation, however often you ask.")
+
+
+def _read_key(_context: click.Context, _parameter: click.Parameter, key: str | None) -> str | None:
+    """The option's callback. An empty key, such as of a variable that is not set, would buy anew each time."""
+    if key is not None and re.fullmatch(KEY, key) is None:
+        raise click.BadParameter("must have 1 to 255 printable ASCII characters")
+    return key
+
+
+idempotency_key = click.option(
+    "--key", callback=_read_key, help="The same key and wish give the same generation, however often you ask."
+)
 
 
 @click.command(
@@ -168,7 +180,16 @@ def _read_request(model: type[GenerateRequest] | type[ExtendRequest], fields: di
     try:
         return model.model_validate({name: value for name, value in fields.items() if value is not None})
     except ValidationError as error:
-        raise click.UsageError("; ".join(f"{field}: {message}" for field, message in explain(error))) from None
+        faults = [f"{_name_option(field)}: {message}" for field, message in explain(error)]
+        raise click.UsageError("; ".join(faults)) from None
+
+
+def _name_option(field: str) -> str:
+    """What a field of a request is called on the command line."""
+    options = {"image_urls": "--image-url", "imageUrls": "--image-url", "seeds": "--seed", "prompt": "PROMPT"}
+    options |= {"generation_type": "--type", "generationType": "--type"}
+    name = field.partition(".")[0]
+    return options.get(name, f"--{name.replace('_', '-')}")
 
 
 def _accept(request: Request, kinds: list[Kind], named: dict[str, str], key: str | None, as_json: bool) -> None:

@@ -20,12 +20,24 @@ from pydantic import (
 from app.domain.asked import Asked
 from app.domain.urls import without_query
 
+#: an `Idempotency-Key`: 1 to 255 printable ASCII characters
+KEY = r"^[!-~]([ -~]{0,253}[!-~])?$"
+
 #: pydantic's words for programmers, in words for users
 _PLAINLY = {
     "extra_forbidden": "there is no such field",
     "missing": "is missing",
     "string_too_short": "must not be empty",
     "string_pattern_mismatch": "does not have the form that it must have",
+}
+_URL_WANTED = "must be an http:// or https:// URL, without spaces and passwords"
+#: what form a field must have
+_FORMS = {
+    "prompt": "must not be empty",
+    "imageUrls": _URL_WANTED,
+    "image_urls": _URL_WANTED,
+    "cursor": "is no cursor of ours",
+    "submission": "must be sub_ and 32 hex digits",
 }
 
 _SUBJECT = re.compile(r"^\w+ should\b")
@@ -60,13 +72,6 @@ _IMAGES: dict[GenerationType, range] = {
 
 class _Request(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, hide_input_in_errors=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _refuse_callback_url(cls, values: Any) -> Any:
-        if isinstance(values, dict) and "callBackUrl" in values:
-            raise ValueError("callBackUrl: leave it out; Reelkeep gives the vendor its own (REELKEEP_PUBLIC_URL)")
-        return values
 
     def fields(self) -> dict[str, Any]:
         """The fields by the vendor's names, without those that were not given."""
@@ -176,7 +181,14 @@ def explain(error: ValidationError) -> list[tuple[str, str]]:
     found = []
     for fault in error.errors(include_url=False, include_input=False):
         message = _PLAINLY.get(fault["type"], _SUBJECT.sub("must", fault["msg"].removeprefix("Value error, ")))
-        field = ".".join(str(part) for part in fault["loc"])
+        place = fault["loc"]
+        if fault["type"] == "string_pattern_mismatch":
+            message = _FORMS.get(str(place[0]) if place else "", message)
+        elif fault["type"] == "extra_forbidden" and place == ("callBackUrl",):  # the vendor has it
+            message = "leave it out; Reelkeep gives the vendor its own (REELKEEP_PUBLIC_URL)"
+        if place[-1:] == ("[key]",):  # of a dictionary; the name before it may be empty, or of any length
+            place, message = place[:-2], f"a name {message}"
+        field = ".".join(str(part) for part in place)
         if not field and fault["type"] == "value_error":  # of a validator above, which names the field itself
             field, _, message = message.partition(": ")
         found.append((field or "body", message))

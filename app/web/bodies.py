@@ -10,12 +10,16 @@ if TYPE_CHECKING:
 
 #: bytes
 LARGEST_BODY = 1024 * 1024
+TOO_LARGE = "the body is over 1 MiB"
 
 
 def read_bytes(environ: "WSGIEnvironment") -> bytes:
     """A request's body. :raises RequestEntityTooLarge:"""
-    text = get_input_stream(environ, max_content_length=LARGEST_BODY).read()
+    try:
+        text = get_input_stream(environ, max_content_length=LARGEST_BODY).read()
+    except RequestEntityTooLarge:
+        raise RequestEntityTooLarge(TOO_LARGE) from None
     # Of a body that does not tell its length, werkzeug gives what the limit allows, and says nothing of what is behind it.
     if len(text) == LARGEST_BODY and not environ.get("CONTENT_LENGTH") and environ["wsgi.input"].read(1):
-        raise RequestEntityTooLarge
+        raise RequestEntityTooLarge(TOO_LARGE)
     return text

@@ -6,12 +6,13 @@ from typing import Any
 
 from app.domain.generation import Generation
 from app.domain.rendition import Rendition, RenditionState
+from app.domain.requests import KEY
 from app.domain.vendor import Progress
 from app.domain.view import describe
 from app.domain.work import TASK_ID, Kind
 from app.web.access import MOST_FAILURES, WINDOW
 from app.web.bodies import LARGEST_BODY
-from app.web.reading import KEY, MOST_PER_PAGE
+from app.web.reading import MOST_PER_PAGE
 
 INTRODUCTION = f"""
 Reelkeep keeps every video that you pay for: it submits generations to KIE.AI's Veo3.1 API, receives the callbacks, and

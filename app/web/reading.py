@@ -7,15 +7,13 @@ from flask import request
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
 
 from app.domain.ledger import CURSOR
-from app.domain.requests import ExtendRequest, GenerateRequest, explain, read_whole
+from app.domain.requests import KEY, ExtendRequest, GenerateRequest, explain, read_whole
 from app.domain.states import State
 from app.domain.work import Kind
 from app.web.bodies import read_bytes
 from app.web.problems import Problem
 
 MOST_PER_PAGE = 500
-#: an `Idempotency-Key`: printable ASCII
-KEY = r"^[!-~]([ -~]{0,253}[!-~])?$"
 
 Body = TypeVar("Body", bound=BaseModel)
 Parsed = TypeVar("Parsed")

@@ -197,6 +197,19 @@ def test_a_body_that_cannot_be_meant_is_named(web: Web, name: str) -> None:
     assert web.contents() == {}
 
 
+@pytest.mark.parametrize("name", ["", "a" * 65])
+def test_a_labels_name_that_cannot_be_one_is_told_without_it(web: Web, name: str) -> None:
+    body = json.dumps({"labels": {name: "b"}}).encode()
+    _, problem, _ = send(web, "PUT", f"/generations/{TASK}", body, **{"Content-Type": "application/json"})
+    wanted = "must have at most 64 characters" if name else "must not be empty"
+    assert problem["errors"] == [{"field": "labels", "message": f"a name {wanted}"}]
+
+
+def test_a_cursor_of_somebody_elses_is_told_so(web: Web) -> None:
+    _, problem, _ = send(web, "GET", "/generations?cursor=x")
+    assert problem["detail"] == "cursor: is no cursor of ours"
+
+
 @pytest.mark.parametrize(
     ("body", "field"),
     [
@@ -252,7 +265,8 @@ def test_a_body_that_is_too_large_is_refused_with_its_length_and_without(web: We
         chunks = (body[at : at + 65536] for at in range(0, len(body), 65536))
         return requests.put(f"{web.url}/generations/{TASK}", data=chunks, headers=BEARER, timeout=20).status_code
 
-    assert send(web, "PUT", f"/generations/{TASK}", at_the_limit + b" ")[0] == 413
+    status, problem, _ = send(web, "PUT", f"/generations/{TASK}", at_the_limit + b" ")
+    assert (status, problem["detail"]) == (413, "the body is over 1 MiB")
     assert put_in_chunks(at_the_limit + b" ") == 413
     assert web.contents() == {}
     assert put_in_chunks(at_the_limit) == 201

@@ -91,6 +91,14 @@ def test_all_that_failed_is_tried_again(reelkeep: Run, redis_url: str) -> None:
         (("track",), 2, "Missing argument"),
         (("retry",), 2, "give ids, or --failed"),
         (("list", "--limit", "0"), 2, "--limit"),
+        # A variable that is not set: each run would buy anew.
+        (("generate", "a cat", "--key", ""), 2, "'--key': must have 1 to 255 printable ASCII characters"),
+        (("extend", "a", "a cat", "--key", "ü"), 2, "'--key': must have 1 to 255 printable ASCII characters"),
+        (("generate", "a cat", "--seed", "5"), 2, "--seed: must be greater than or equal to 10000"),
+        (("generate", " "), 2, "PROMPT: must not be empty"),
+        (("generate", "a cat", "--image-url", "x"), 2, "--image-url: must be an http:// or https:// URL"),
+        (("generate", "a cat", "--type", "x"), 2, "--type: must be 'TEXT_2_VIDEO'"),
+        (("generate", "a cat", "--type", "REFERENCE_2_VIDEO"), 2, "--type: REFERENCE_2_VIDEO takes 1 to 3"),
     ],
 )
 def test_a_wrong_command_is_named(reelkeep: Run, arguments: tuple[str, ...], status: int, words: str) -> None:

@@ -13,7 +13,8 @@ from app.domain.requests import ExtendRequest, GenerateRequest, Request, explain
 
 PICTURE = "https://x/a.png"
 NO_SUCH_FIELD = "there is no such field"
-NO_FORM = "does not have the form that it must have"
+BLANK = "must not be empty"
+NO_URL = "must be an http:// or https:// URL, without spaces and passwords"
 OURS = "leave it out; Reelkeep gives the vendor its own (REELKEEP_PUBLIC_URL)"
 NO_STRING, NO_BOOLEAN, NO_INTEGER = (f"must be a valid {word}" for word in ("string", "boolean", "integer"))
 MODELS = "must be 'veo3', 'veo3_fast' or 'veo3_lite'"
@@ -79,8 +80,8 @@ def test_the_same_aspect_ratio_may_be_given_twice() -> None:
     ("values", "faults"),
     [
         ({}, [("prompt", "is missing")]),
-        ({"prompt": ""}, [("prompt", "must not be empty")]),
-        ({"prompt": " \n\t"}, [("prompt", NO_FORM)]),
+        ({"prompt": ""}, [("prompt", BLANK)]),
+        ({"prompt": " \n\t"}, [("prompt", BLANK)]),
         ({"prompt": "x" * 20_001}, [("prompt", "must have at most 20000 characters")]),
         ({"prompt": 7}, [("prompt", NO_STRING)]),
         ({"prompt": None}, [("prompt", NO_STRING)]),
@@ -88,18 +89,18 @@ def test_the_same_aspect_ratio_may_be_given_twice() -> None:
         ({"imageUrls": [PICTURE] * 4}, [("imageUrls", "must have at most 3 items after validation, not 4")]),
         ({"imageUrls": PICTURE}, [("imageUrls", "must be a valid list")]),
         ({"imageUrls": [7]}, [("imageUrls.0", NO_STRING)]),
-        ({"imageUrls": [PICTURE, "ftp://x/a"]}, [("imageUrls.1", NO_FORM)]),
-        ({"imageUrls": ["https://"]}, [("imageUrls.0", NO_FORM)]),
-        ({"imageUrls": ["https:///a"]}, [("imageUrls.0", NO_FORM)]),
-        ({"imageUrls": [" https://x/a"]}, [("imageUrls.0", NO_FORM)]),
-        ({"imageUrls": ["https://x/a b"]}, [("imageUrls.0", NO_FORM)]),
-        ({"imageUrls": ["https://x/a\n"]}, [("imageUrls.0", NO_FORM)]),
-        ({"imageUrls": ["https://x\x85/a"]}, [("imageUrls.0", NO_FORM)]),
-        ({"imageUrls": ["https://[::1"]}, [("imageUrls.0", NO_FORM)]),
-        ({"imageUrls": ["https://x\\/a"]}, [("imageUrls.0", NO_FORM)]),
-        ({"imageUrls": ["https://x/a\x00b"]}, [("imageUrls.0", NO_FORM)]),
-        ({"imageUrls": ["https://user:s3cret@x/a"]}, [("imageUrls.0", NO_FORM)]),
-        ({"imageUrls": ["data:image/png,x"]}, [("imageUrls.0", NO_FORM)]),
+        ({"imageUrls": [PICTURE, "ftp://x/a"]}, [("imageUrls.1", NO_URL)]),
+        ({"imageUrls": ["https://"]}, [("imageUrls.0", NO_URL)]),
+        ({"imageUrls": ["https:///a"]}, [("imageUrls.0", NO_URL)]),
+        ({"imageUrls": [" https://x/a"]}, [("imageUrls.0", NO_URL)]),
+        ({"imageUrls": ["https://x/a b"]}, [("imageUrls.0", NO_URL)]),
+        ({"imageUrls": ["https://x/a\n"]}, [("imageUrls.0", NO_URL)]),
+        ({"imageUrls": ["https://x\x85/a"]}, [("imageUrls.0", NO_URL)]),
+        ({"imageUrls": ["https://[::1"]}, [("imageUrls.0", NO_URL)]),
+        ({"imageUrls": ["https://x\\/a"]}, [("imageUrls.0", NO_URL)]),
+        ({"imageUrls": ["https://x/a\x00b"]}, [("imageUrls.0", NO_URL)]),
+        ({"imageUrls": ["https://user:s3cret@x/a"]}, [("imageUrls.0", NO_URL)]),
+        ({"imageUrls": ["data:image/png,x"]}, [("imageUrls.0", NO_URL)]),
         (
             {"imageUrls": [f"https://x/{'a' * 4000}"]},
             [("imageUrls.0", "must have at most 4000 characters")],
@@ -128,6 +129,7 @@ def test_the_same_aspect_ratio_may_be_given_twice() -> None:
         ({"seeds": True}, [("seeds", NO_INTEGER)]),
         ({"seeds": 1e300}, [("seeds", "must be less than or equal to 99999")]),
         ({"callBackUrl": "https://x/"}, [("callBackUrl", OURS)]),
+        ({"prompt": 7, "callBackUrl": "https://x/"}, [("prompt", NO_STRING), ("callBackUrl", OURS)]),
         ({"callback_url": "https://x/"}, [("callback_url", NO_SUCH_FIELD)]),
         ({"taskId": "t1"}, [("taskId", NO_SUCH_FIELD)]),
         ({"upgrades": ["4k"]}, [("upgrades", NO_SUCH_FIELD)]),
@@ -199,7 +201,7 @@ def test_an_extension_names_its_parent_and_a_model_of_its_own() -> None:
         ({"prompt": "it goes on"}, [("taskId", "is missing")]),
         ({"taskId": "t1"}, [("prompt", "is missing")]),
         ({"taskId": 7, "prompt": "it goes on"}, [("taskId", NO_STRING)]),
-        ({"taskId": "t1", "prompt": " "}, [("prompt", NO_FORM)]),
+        ({"taskId": "t1", "prompt": " "}, [("prompt", BLANK)]),
         (
             {"taskId": "t1", "prompt": "it goes on", "model": "veo3_fast"},
             [("model", "must be 'fast', 'quality' or 'lite'")],
