@@ -47,10 +47,20 @@ def _split(value: Any) -> Any:
     return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
 
+def _is_whole(text: str) -> bool:
+    try:
+        int(text)
+    except ValueError:
+        return False
+    return True
+
+
 def _read_size(value: Any) -> Any:
     """Bytes, from `4294967296`, `4 GiB` or `4G`."""
     match = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
     if match is None:
+        if isinstance(value, str) and not _is_whole(value):
+            raise ValueError("must be a number of bytes, such as 4294967296, 4 GiB or 4G")
         return value
     size = float(match[1]) * 1024 ** " KMGT".index(match[2].upper() or " ")
     return int(size) if math.isfinite(size) else size

@@ -126,9 +126,7 @@ def _judge_downloads(settings: Settings) -> Iterator[Remark]:
         text = "REELKEEP_DOWNLOAD_HOSTS names none of the vendor's known hosts: videos elsewhere are not fetched"
         yield _warn(text, f"add {', '.join(VENDOR_HOSTS)}, unless the vendor has moved")
     if settings.retry_max >= settings.link_lifetime:
-        text = (
-            f"REELKEEP_RETRY_MAX ({settings.retry_max:g} s) may last as long as a link lives (REELKEEP_LINK_LIFETIME)"
-        )
+        text = f"REELKEEP_RETRY_MAX ({settings.retry_max:.10g} s) may last as long as a link lives (REELKEEP_LINK_LIFETIME)"
         yield _fail(f"{text}: what fails may never be tried again", "make it an hour or less")
 
 
@@ -154,10 +152,12 @@ def _judge_budgets(settings: Settings) -> Iterator[Remark]:
 
 def _judge_variables(variables: Mapping[str, str]) -> Iterator[Remark]:
     """What other programs than ours take from the environment, and what nobody takes."""
-    known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields} | OTHER_NAMES
+    own = {name.upper() for name in Settings.model_fields}
+    known = {f"{PREFIX}{name}" for name in own} | OTHER_NAMES
     for name in sorted(name for name in variables if name.startswith(PREFIX) and name not in known):
-        like = difflib.get_close_matches(name, known, 1)
-        yield _warn(f"{name} is no setting: it has no effect", f"did you mean {like[0]}?" if like else "remove it")
+        like = difflib.get_close_matches(name.removeprefix(PREFIX), own, 1)  # the prefix is alike in all
+        mend = f"did you mean {PREFIX}{like[0]}?" if like else "remove it"
+        yield _warn(f"{name} is no setting: it has no effect", mend)
     for name in NUMBERS:
         value = variables.get(name, "")
         if value and not (value.isascii() and value.isdecimal() and int(value)):

@@ -226,6 +226,12 @@ def test_a_wrong_upgrade_is_told_what_may_be_bought() -> None:
     assert _refusal(UPGRADES="8k") == "REELKEEP_UPGRADES: must be 1080p, 4k or both"
 
 
+def test_a_wrong_size_is_told_how_one_is_written() -> None:
+    assert _refusal(DOWNLOAD_MAX_BYTES="1 PB") == (
+        "REELKEEP_DOWNLOAD_MAX_BYTES: must be a number of bytes, such as 4294967296, 4 GiB or 4G"
+    )
+
+
 def test_a_wrong_price_is_told_what_has_one() -> None:
     assert _refusal(PRICES="veo4=1") == (
         "REELKEEP_PRICES: must be name=credits, comma-separated, for veo3, veo3_fast, veo3_lite, 1080p, 4k"

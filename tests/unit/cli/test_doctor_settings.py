@@ -140,6 +140,11 @@ def test_a_setting_that_was_misspelt_is_told_its_name() -> None:
     assert "planted-key" not in remark.text
 
 
+def test_a_setting_like_no_other_is_told_no_name() -> None:
+    [remark] = judge_settings(Settings.model_construct(**GOOD), {"REELKEEP_FOO": "1"})
+    assert remark.mend == "remove it"
+
+
 @pytest.mark.parametrize(
     "variables",
     [
