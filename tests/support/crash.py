@@ -37,15 +37,18 @@ int fdatasync(int fd) {
   int (*real)(int) = (int (*)(int))dlsym(RTLD_NEXT, "fdatasync");
   struct stat before;
   int known = fstat(fd, &before) == 0;
-  const char *takes = getenv("SYNC_TAKES");
-  int outcome = takes ? usleep(atoi(takes)) : real(fd);
   char link[64], name[PATH_MAX];
   snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
   ssize_t length = readlink(link, name, sizeof name - 1);
-  if (takes || outcome != 0 || !known || length < 4 || memcmp(name + length - 4, ".aof", 4) != 0) return outcome;
+  int is_log = known && length >= 4 && memcmp(name + length - 4, ".aof", 4) == 0;
+  // What a server syncs to start at all is no log yet.
+  const char *takes = is_log && before.st_size > 0 ? getenv("SYNC_TAKES") : NULL;
+  int outcome = takes ? usleep(atoi(takes)) : real(fd);
+  const char *noted = getenv("SYNCED_NOTE");
+  if (!noted || outcome != 0 || !is_log) return outcome;
   char text[32];
   int size = snprintf(text, sizeof text, "%020lld", (long long)before.st_size);
-  int note = open(getenv("SYNCED_NOTE"), O_WRONLY | O_CREAT, 0600);
+  int note = open(noted, O_WRONLY | O_CREAT, 0600);
   if (note >= 0) {
     if (pwrite(note, text, size, 0) != size) abort();
     close(note);
