@@ -147,8 +147,8 @@ class GenerateRequest(_Request):
         allowed = _IMAGES[self.generation_type]
         if count not in allowed:
             most = allowed[-1]
-            wanted = "no imageUrls" if most == 0 else f"1 to {most} imageUrls"
-            raise ValueError(f"generationType: {self.generation_type} takes {wanted}, not {count}")
+            wanted = "no image URLs" if most == 0 else f"1 to {most} image URLs"
+            raise ValueError(f"generationType: {self.generation_type} takes {wanted}: {count} given")
         return self
 
     @property

@@ -154,9 +154,9 @@ def test_what_is_no_object_is_said_of_the_body(model: type[Request], values: obj
 @pytest.mark.parametrize(
     ("kind", "least", "most", "wanted"),
     [
-        ("TEXT_2_VIDEO", 0, 0, "no imageUrls"),
-        ("FIRST_AND_LAST_FRAMES_2_VIDEO", 1, 2, "1 to 2 imageUrls"),
-        ("REFERENCE_2_VIDEO", 1, 3, "1 to 3 imageUrls"),
+        ("TEXT_2_VIDEO", 0, 0, "no image URLs"),
+        ("FIRST_AND_LAST_FRAMES_2_VIDEO", 1, 2, "1 to 2 image URLs"),
+        ("REFERENCE_2_VIDEO", 1, 3, "1 to 3 image URLs"),
         (None, 0, 3, ""),
     ],
 )
@@ -168,7 +168,7 @@ def test_each_type_takes_so_many_pictures(kind: str | None, least: int, most: in
     if least <= count <= most:
         assert GenerateRequest.model_validate(values).generation_type == kind
     else:
-        expected = [("generationType", f"{kind} takes {wanted}, not {count}")]
+        expected = [("generationType", f"{kind} takes {wanted}: {count} given")]
         assert _faults(GenerateRequest, values) == expected
 
 
