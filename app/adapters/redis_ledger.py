@@ -716,7 +716,11 @@ def _commit_args(
     kept = [pack(entry.model_dump_json()) for entry in draft.history if len(entry.raw) <= LONGEST_KEPT]
     names = [(f"alias:{alias}", name) for alias, name in draft.aliases.items()]
     names += [(f"token:{token}", name) for token, name in draft.tokens.items()]
-    bills = after.bills().items() if after else ()
+    # What costs nothing is settled each time: somebody may have reserved for it, not knowing that it had come to its end.
+    known = after.bills() if after else {}
+    bills = [
+        (name, repr(credits)) for name, credits in known.items() if not credits or before.bills.get(name) != credits
+    ]
     text = after.model_dump_json(exclude_defaults=True) if after else ""
     # It is at rest, as most are; that the user's receiver is away is no reason to take more room.
     if text and all(item.step is Step.NOTIFY for item in new):
@@ -739,7 +743,7 @@ def _commit_args(
         len(kept),
         *kept,
         *_counted(names),
-        *_counted([(account, repr(credits)) for account, credits in bills if before.bills.get(account) != credits]),
+        *_counted(bills),
         *_counted(lines),
         *_counted([(name, f"{amount:.12g}") for name, amount in tally(news).items()]),
         str(focus) if focus and not _is_claimed(after, focus) else "",

@@ -156,6 +156,15 @@ def test_what_was_not_taken_is_there_for_others_and_topped_up_when_it_is_wanted_
     assert ledger.spent_today() == {"total": 100.0, "submit": 100.0}
 
 
+def test_what_was_reserved_for_something_that_had_come_to_nothing_is_given_back_by_the_next_writing(
+    ledger: RedisLedger,
+) -> None:
+    settle(ledger, A, 0.0)
+    assert ledger.reserve(A, 60.0, {}) is None, "by somebody who did not know it yet"
+    settle(ledger, A, 0.0)
+    assert ledger.spent_today() == {"total": 0.0, "submit": 0.0}
+
+
 def test_a_part_that_was_settled_is_topped_up_by_the_difference(ledger: RedisLedger) -> None:
     limits = {"total": 100.0}
     ledger.reserve(A, 60.0, limits)

@@ -83,7 +83,7 @@ class SharedLedger(MemoryLedger):
             before = self._load(record_id).record
             billed = before.bills() if before else {}
             for account, credits in (draft.record.bills() if draft.record else {}).items():
-                if account in self.booked and billed.get(account) != credits:
+                if account in self.booked and (not credits or billed.get(account) != credits):
                     self.booked[account] = credits
             if draft.record is not None:
                 self.texts[record_id] = draft.record.model_dump_json(exclude_defaults=True)

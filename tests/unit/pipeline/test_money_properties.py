@@ -379,7 +379,7 @@ class Shop(RuleBasedStateMachine):
     def check_upgrade(self, base: Made, rendition: Rendition, bought: list[Made]) -> None:
         assert rendition.ended
         booked = self.ledger.total(f"upgrade/{base.task_id}/{rendition.kind}/{rendition.index}#")
-        assert booked == rendition.cost, "what was not bought is given back, and nothing else"
+        assert booked == rendition.cost, f"booked {booked:g} for {rendition}"
         assert rendition.cost >= sum(made.price for made in bought), rendition
         if bought and bought[-1].succeeds and not self.is_given_up(rendition, bought[-1]):
             assert rendition.state is RenditionState.STORED, (rendition, bought)
