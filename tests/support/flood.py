@@ -122,7 +122,8 @@ def find_unsettled(client: redis.Redis, ids: Iterable[str]) -> set[str]:
 def leave_room(client: redis.Redis, room: int) -> None:
     """Limit Redis's memory so that so many bytes more may be taken up by what is new. A large thing is put in first, so that what
     is left for the workers is as much as it would be on a Redis of some size."""
-    client.set("ballast", bytes(BALLAST))
+    # Sent whole, it would count twice until the buffer that it came in is gone, and leave more room than is wanted.
+    client.setrange("ballast", BALLAST - 1, "x")
     memory: Any = client.info("memory")
     client.config_set("maxmemory", int((memory["used_memory"] - memory["mem_not_counted_for_evict"] + room) / FULL))
 
